@@ -1,0 +1,1 @@
+"""Measures, each a program: `python -m bench.<name>`."""
