@@ -1,0 +1,66 @@
+"""Actor: who asks. `visible_to`: the one place that says which tickets somebody sees."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, exists, select
+from sqlmodel import col
+
+from hotline.models import Assignment, Ticket
+from workflow.vocabulary import Matter, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, a unit's or platform's machine, the citizen, or the system itself.
+
+    `platform_ids` are the platforms whose tickets this actor sees: their own, and for a supervisor those below it.
+    """
+
+    kind: str
+    id: int | None
+    name: str
+    roles: frozenset[Role]
+    platform_id: int | None = None
+    unit_id: int | None = None
+    platform_ids: frozenset[int] = field(default_factory=frozenset)
+
+    @property
+    def key(self) -> str:
+        """A stable name for idempotency keys and records of who did something."""
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether this actor acts for a handling unit (承办单位)."""
+        return self.unit_id is not None
+
+
+SYSTEM = Actor(kind="system", id=None, name="系统", roles=frozenset({Role.SYSTEM}))
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """The SQL condition on `tickets`: a unit sees its own assignments, a platform its tickets, a province those below."""
+    if actor.is_unit:
+        return exists(
+            select(Assignment.id).where(  # type: ignore[call-overload]
+                col(Assignment.ticket_id) == col(Ticket.id), col(Assignment.unit_id) == actor.unit_id
+            )
+        )
+    return col(Ticket.platform_id).in_(sorted(actor.platform_ids))
+
+
+def sees(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> bool:
+    """The same rule as `visible_to`, for a ticket already at hand."""
+    if actor.kind == "system":
+        return True
+    if actor.is_unit:
+        return any(a.unit_id == actor.unit_id for a in assignments)
+    return ticket.platform_id in actor.platform_ids
+
+
+def may_read_caller(actor: Actor, ticket: Ticket) -> bool:
+    """Whether the caller's own data may be unmasked: never to a unit for a tip-off or a confidential ticket (art. 15, 34(2))."""
+    if actor.is_unit:
+        return ticket.matter is not Matter.TIPOFF and not ticket.confidential
+    return bool(actor.roles & {Role.AGENT, Role.CALLBACK, Role.SUPERVISOR, Role.DISPATCHER})

@@ -1,0 +1,340 @@
+"""After the reply: callback, redo, knowledge, archive, withdrawal, hand-over, files. Art. 14(1)(7)(9), 23."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from hotline import numbers
+from hotline.casework import reopen
+from hotline.desk import OPEN_PARTS, Case, Desk, act, begin_episode, take_up
+from hotline.models import (
+    Assignment,
+    Attachment,
+    CallbackAttempt,
+    KnowledgeUpdate,
+    LedgerEntry,
+    Person,
+    Reply,
+    Ticket,
+)
+from hotline.orders import (
+    ArchiveOrder,
+    AttachOrder,
+    CallbackOrder,
+    HandOverOrder,
+    HoldOrder,
+    KnowledgeOrder,
+    ReasonOrder,
+    UpholdOrder,
+)
+from hotline.units import own_part
+from workflow.deadlines import Turn, due_of, local_day
+from workflow.errors import AccessRefused, NotFound, OrderInvalid
+from workflow.lifecycle import Facts
+from workflow.vocabulary import (
+    Act,
+    AssignmentRole,
+    AssignmentStatus,
+    CallbackOutcome,
+    ClockKind,
+    Episode,
+    FileClass,
+    KnowledgeOutcome,
+    Role,
+    State,
+)
+
+_MAIN_ANSWERED = frozenset({State.VERIFIED, State.DISSATISFIED, State.REDOING, State.CLOSED, State.ARCHIVED})
+_MATERIAL = (FileClass.MEETING, FileClass.INSTRUCTION, FileClass.LEGAL_BASIS)
+
+# --- callback and redo (art. 14(7)) ------------------------------------------------------------------------------------
+
+
+def record_callback(desk: Desk, number: str, order: CallbackOrder) -> Case:
+    """回访: one attempt. Unreachable concludes only after enough attempts on different days; dissatisfied reopens nothing by itself."""
+    case = take_up(desk, number)
+    if case.ticket.state is State.MERGED:
+        _require_main_answered(desk, case)
+    concluded = order.outcome is not CallbackOutcome.UNREACHABLE or _days_tried(
+        desk, case
+    ) >= case.statute.number("callback_attempts")
+    desk.session.add(
+        CallbackAttempt(
+            ticket_id=case.ticket.id,
+            episode_no=case.ticket.episode_no,
+            outcome=order.outcome,
+            conclusive=concluded,
+            solved=order.solved,
+            remark=order.remark,
+            attempted_by=desk.actor.name,
+            attempted_at=desk.at,
+        )
+    )
+    dissatisfied = order.outcome is CallbackOutcome.DISSATISFIED
+    if concluded and not dissatisfied and case.ticket.state in (State.VERIFIED, State.MERGED):
+        case.ticket.ended_at = desk.at
+    payload = order.model_dump(mode="json", include={"outcome", "solved", "remark"}) | {
+        "concluded": concluded
+    }
+    facts = Facts(dissatisfied=dissatisfied, callback_concluded=concluded)
+    return act(desk, case, Act.RECORD_CALLBACK, facts=facts, turn=Turn(concluded=concluded), payload=payload)
+
+
+def _require_main_answered(desk: Desk, case: Case) -> None:
+    main = desk.session.get(Ticket, case.ticket.merged_into_id)
+    if main is None or main.state not in _MAIN_ANSWERED or not case.running(ClockKind.CALLBACK):
+        number = numbers.spoken(main.number) if main else ""
+        raise OrderInvalid(f"主单 {number} 尚未反馈并认定，暂不能回访。", article="14(7)")
+
+
+def _days_tried(desk: Desk, case: Case) -> int:
+    """Different civil days with an attempt in this episode, today's included."""
+    tried = desk.session.execute(
+        select(col(CallbackAttempt.attempted_at)).where(
+            col(CallbackAttempt.ticket_id) == case.ticket.id,
+            col(CallbackAttempt.episode_no) == case.ticket.episode_no,
+            col(CallbackAttempt.outcome) == CallbackOutcome.UNREACHABLE,
+        )
+    ).scalars()
+    return len({local_day(at) for at in tried} | {local_day(desk.at)})
+
+
+def uphold_dissatisfaction(desk: Desk, number: str, order: UpholdOrder) -> Case:
+    """同意重办 within at most 10 working days. A merged caller's ticket goes to the main ticket's lead on its own from here on."""
+    case = take_up(desk, number)
+    lead = case.lead() or _inherit_lead(desk, case)
+    if lead.id is None or lead.status in OPEN_PARTS:
+        begin_episode(case.ticket, Episode.REDO)
+    else:
+        reopen(desk, case, lead, Episode.REDO)
+    desk.session.flush()
+    payload = {"reason": order.reason, "days": order.days}
+    return act(desk, case, Act.UPHOLD_DISSATISFACTION, about=lead, days=order.days, payload=payload)
+
+
+def _inherit_lead(desk: Desk, case: Case) -> Assignment:
+    main_lead = (
+        desk.session.execute(
+            select(Assignment)
+            .where(
+                col(Assignment.ticket_id) == case.ticket.merged_into_id,
+                col(Assignment.role) == AssignmentRole.LEAD,
+                col(Assignment.status).in_([AssignmentStatus.REPLIED, AssignmentStatus.OPEN]),
+            )
+            .order_by(col(Assignment.id).desc())
+        )
+        .scalars()
+        .first()
+    )
+    if main_lead is None:
+        raise OrderInvalid("主单没有承办单位，无法重办。", article="14(7)")
+    part = Assignment(
+        ticket_id=case.ticket.id,
+        unit_id=main_lead.unit_id,
+        role=AssignmentRole.LEAD,
+        status=AssignmentStatus.OPEN,
+        dispatched_at=desk.at,
+        dispatched_by=desk.actor.id,
+        signed_at=desk.at,
+        signed_by=main_lead.signed_by,
+    )
+    desk.session.add(part)
+    case.assignments.append(part)
+    return part
+
+
+def dismiss_dissatisfaction(desk: Desk, number: str, order: ReasonOrder) -> Case:
+    """不予重办, with reasons (art. 14(7))."""
+    case = take_up(desk, number)
+    case.ticket.ended_at = desk.at
+    return act(desk, case, Act.DISMISS_DISSATISFACTION, payload={"reason": order.reason})
+
+
+# --- knowledge (art. 23) -----------------------------------------------------------------------------------------------
+
+
+def update_knowledge(desk: Desk, number: str, order: KnowledgeOrder) -> Case:
+    """完善知识库: the unit meets its 2 working days with an article or a reasoned «no change»."""
+    case = take_up(desk, number)
+    part = own_part(desk, case, statuses=frozenset({AssignmentStatus.REPLIED, *OPEN_PARTS}))
+    if not case.running(ClockKind.KNOWLEDGE_UPDATE, of=part):
+        raise OrderInvalid("该工单没有待完成的知识库完善任务。", article="23")
+    desk.session.add(
+        KnowledgeUpdate(
+            ticket_id=case.ticket.id,
+            unit_id=part.unit_id,
+            outcome=order.outcome,
+            article_ref=order.article if order.outcome is not KnowledgeOutcome.NO_CHANGE else None,
+            reason=order.reason,
+            at=desk.at,
+        )
+    )
+    return act(desk, case, Act.UPDATE_KNOWLEDGE, about=part, payload=order.model_dump(mode="json"))
+
+
+# --- the end (art. 14(9)) ----------------------------------------------------------------------------------------------
+
+
+def archive(desk: Desk, number: str, order: ArchiveOrder) -> Case:
+    """归档, refused until every element of art. 14(9) is there. Recordings' retention is set from here."""
+    case = take_up(desk, number)
+    missing = _missing_elements(desk, case)
+    if missing:
+        raise OrderInvalid(
+            f"归档要素不全，缺少：{'、'.join(missing)}。请补齐后再归档。",
+            article="14(9)",
+            extra={"missing": missing},
+        )
+    _require_material(desk, case, order)
+    kept = _keep_recordings(desk, case)
+    case.ticket.archived_at = desk.at
+    payload = order.model_dump(exclude_none=True) | {"recordings_kept_until": kept}
+    return act(desk, case, Act.ARCHIVE, payload=payload)
+
+
+def _missing_elements(desk: Desk, case: Case) -> list[str]:
+    ticket = case.ticket
+    elements = {"接线人员": ticket.first_receiver_id is not None or ticket.external_ref is not None}
+    if ticket.state in (State.ANSWERED, State.REFUSED, State.TRANSFERRED):
+        elements["办理结果"] = bool(ticket.outcome)
+    if ticket.state is State.CLOSED:
+        source = ticket.merged_into_id if ticket.merged_into_id and not case.assignments else ticket.id
+        replies = desk.session.execute(select(Reply).where(col(Reply.ticket_id) == source)).scalars().all()
+        parts = (
+            desk.session.execute(select(Assignment).where(col(Assignment.ticket_id) == source))
+            .scalars()
+            .all()
+        )
+        elements |= {
+            "承办单位": bool(parts),
+            "交办记录": all(part.dispatched_at for part in parts),
+            "经办人员": all(reply.handled_by for reply in replies),
+            "办理结果": bool(replies),
+            "回访记录": _concluded(desk, case),
+        }
+    return [name for name, present in elements.items() if not present]
+
+
+def _concluded(desk: Desk, case: Case) -> bool:
+    statement = select(col(CallbackAttempt.id)).where(
+        col(CallbackAttempt.ticket_id) == case.ticket.id, col(CallbackAttempt.conclusive).is_(True)
+    )
+    return desk.session.execute(statement.limit(1)).first() is not None
+
+
+def _require_material(desk: Desk, case: Case, order: ArchiveOrder) -> None:
+    coordinated = select(col(LedgerEntry.seq)).where(
+        col(LedgerEntry.ticket_id) == case.ticket.id, col(LedgerEntry.act) == Act.DESIGNATE.value
+    )
+    if order.no_material_reason or desk.session.execute(coordinated.limit(1)).first() is None:
+        return
+    filed = select(col(Attachment.id)).where(
+        col(Attachment.ticket_id) == case.ticket.id, col(Attachment.file_class).in_(_MATERIAL)
+    )
+    if desk.session.execute(filed.limit(1)).first() is None:
+        raise OrderInvalid(
+            "经协调办理的复杂事项应当分类保存会议材料、领导批示或法律依据；请上传，或说明没有此类材料的原因。",
+            article="14(9)",
+            field="no_material_reason",
+        )
+
+
+def _keep_recordings(desk: Desk, case: Case) -> list[str]:
+    recordings = desk.session.execute(
+        select(Attachment).where(
+            col(Attachment.ticket_id) == case.ticket.id, col(Attachment.file_class) == FileClass.RECORDING
+        )
+    ).scalars()
+    limit = case.statute.limit(ClockKind.RECORDING_RETENTION, case.law_on)
+    calendar = desk.office.calendars.of(case.ticket.platform_id)
+    kept = []
+    for recording in recordings:
+        since = max(desk.at, recording.recorded_at or recording.added_at)
+        recording.retain_until = due_of(limit, since, calendar).on
+        desk.session.add(recording)
+        kept.append(recording.retain_until.isoformat())
+    return kept
+
+
+def withdraw(desk: Desk, number: str, order: ReasonOrder) -> Case:
+    """撤回 by the caller. A main ticket that carries other callers' demands goes on for them and can't be withdrawn."""
+    case = take_up(desk, number)
+    carried = select(col(Ticket.id)).where(
+        col(Ticket.merged_into_id) == case.ticket.id, col(Ticket.state) == State.MERGED
+    )
+    if desk.session.execute(carried.limit(1)).first() is not None:
+        raise OrderInvalid("该工单并有其他来电人的诉求，须继续办理，不能撤回；可在回访时注明来电人的意愿。")
+    for part in case.open_parts():
+        part.status, part.ended_at = AssignmentStatus.STOPPED, desk.at
+    case.ticket.ended_at = desk.at
+    return act(desk, case, Act.WITHDRAW, payload={"reason": order.reason})
+
+
+def hand_over(desk: Desk, number: str, order: HandOverOrder) -> Case:
+    """移交首接: the first receiver or a supervisor names another agent of the platform, with a reason (art. 14(1))."""
+    case = take_up(desk, number)
+    if Role.SUPERVISOR not in desk.actor.roles and case.ticket.first_receiver_id != desk.actor.id:
+        raise AccessRefused("只有首接人员本人或督办主管可以移交首接。", article="14(1)")
+    person = desk.session.execute(select(Person).where(col(Person.login) == order.to)).scalar_one_or_none()
+    suited = person is not None and person.active and person.platform_id == case.ticket.platform_id
+    if person is None or not suited or Role.AGENT.value not in person.roles:
+        raise OrderInvalid("接手人须是本平台在岗的话务员。", article="14(1)", field="to")
+    before, case.ticket.first_receiver_id = case.ticket.first_receiver_id, person.id
+    return act(desk, case, Act.HAND_OVER, payload={"from": before, "to": person.id, "reason": order.reason})
+
+
+# --- files (art. 14(9)) ------------------------------------------------------------------------------------------------
+
+
+def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attachment:
+    """添加附件. The type is told by content. Raises `OrderInvalid`, `LimitExceeded` (field `file`)."""
+    case = take_up(desk, number)
+    if desk.actor.is_unit:
+        own_part(desk, case, statuses=frozenset(AssignmentStatus))
+    if order.recorded_at is not None and order.recorded_at > desk.at:
+        raise OrderInvalid("录音时间晚于现在。", field="recorded_at")
+    blob = desk.office.blobs.put(content)
+    file = Attachment(
+        ticket_id=case.ticket.id,
+        file_class=order.file_class,
+        name=order.name,
+        media_type=blob.media_type,
+        size=blob.size,
+        sha256=blob.sha256,
+        added_by=desk.actor.name,
+        added_at=desk.at,
+        recorded_at=order.recorded_at if order.file_class is FileClass.RECORDING else None,
+    )
+    desk.session.add(file)
+    desk.session.flush()
+    payload: dict[str, Any] = {
+        "attachment": file.id,
+        "class": file.file_class.value,
+        "sha256": file.sha256,
+        "size": file.size,
+    }
+    act(desk, case, Act.ATTACH, payload=payload)
+    return file
+
+
+def hold_recording(desk: Desk, number: str, order: HoldOrder) -> Case:
+    """保全录音: while held, a recording is not destroyed however old it is."""
+    case = take_up(desk, number)
+    file = desk.session.get(Attachment, order.attachment)
+    if file is None or file.ticket_id != case.ticket.id or file.file_class is not FileClass.RECORDING:
+        raise NotFound("该工单没有这份录音。", field="attachment")
+    if file.destroyed_at is not None:
+        raise OrderInvalid("该录音已按规定销毁。", article="14(9)", field="attachment")
+    file.held = order.held
+    return act(desk, case, Act.HOLD_RECORDING, payload=order.model_dump())
+
+
+def file_of(desk: Desk, ticket_id: int, attachment_id: int) -> tuple[Attachment, bytes]:
+    """A ticket's attachment and its bytes. Raises `NotFound`, also for one destroyed."""
+    file = desk.session.get(Attachment, attachment_id)
+    if file is None or file.ticket_id != ticket_id:
+        raise NotFound("该工单没有这份附件。", field="attachment")
+    if file.destroyed_at is not None:
+        raise NotFound("该文件已按规定销毁。", article="14(9)", field="attachment")
+    return file, desk.office.blobs.get(file.sha256)

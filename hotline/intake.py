@@ -1,0 +1,314 @@
+"""From the call to a decision: register, accept, refuse, answer at once, transfer, report up, decide, merge. Art. 10-12, 14(1)(2)."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlmodel import col
+
+from hotline import numbers, outbox
+from hotline.desk import Case, Desk, act, newborn, open_clock, record, take_up, take_up_id, tell, write
+from hotline.ledger import text_digest
+from hotline.models import Area, Category, Platform, Ticket
+from hotline.orders import (
+    AcceptOrder,
+    AnswerOrder,
+    DecideOrder,
+    Demand,
+    MergeOrder,
+    Order,
+    RefuseOrder,
+    RegisterOrder,
+    ReportUpOrder,
+    TransferOrder,
+    instant,
+)
+from workflow.deadlines import Turn, local_day
+from workflow.errors import OrderInvalid, RuleBroken
+from workflow.lifecycle import Facts
+from workflow.vocabulary import Act, AssignmentStatus, ClockKind, Episode, State
+
+_OLDEST_RECEIPT = timedelta(days=366)
+
+
+class AlreadyRegistered(RuleBroken):
+    """The call was already registered as a ticket; `extra.number` is its number."""
+
+    code = "already_registered"
+
+
+def register(desk: Desk, demand: Demand, platform_id: int | None = None) -> Case:
+    """Register a demand for a later decision (待认定); receipt's clocks run from `received_at`."""
+    return _born(desk, demand, platform_id, Act.REGISTER, RegisterOrder())
+
+
+def take(desk: Desk, demand: Demand, decision: Order, platform_id: int | None = None) -> Case:
+    """Register a demand and decide on it at once: accept, refuse, answer, transfer or report up, one act, one entry.
+
+    Raises `OrderInvalid` naming the field, `AlreadyRegistered` for a call already registered.
+    """
+    verb = _DECISIONS[type(decision)]
+    return _born(desk, demand, platform_id, verb, decision)
+
+
+def accept(desk: Desk, number: str, order: AcceptOrder) -> Case:
+    """受理 a registered demand."""
+    return _decide_alone(desk, take_up(desk, number), Act.ACCEPT, order)
+
+
+def refuse(desk: Desk, number: str, order: RefuseOrder) -> Case:
+    """不予受理 on one of the seven grounds, with explanation and guidance (art. 11, 12)."""
+    return _decide_alone(desk, take_up(desk, number), Act.REFUSE, order)
+
+
+def answer_at_once(desk: Desk, number: str, order: AnswerOrder) -> Case:
+    """即时答复 from the knowledge base (art. 14(2))."""
+    return _decide_alone(desk, take_up(desk, number), Act.ANSWER_AT_ONCE, order)
+
+
+def transfer(desk: Desk, number: str, order: TransferOrder) -> Case:
+    """转接 (art. 12)."""
+    return _decide_alone(desk, take_up(desk, number), Act.TRANSFER, order)
+
+
+def report_up(desk: Desk, number: str, order: ReportUpOrder) -> Case:
+    """上报: for a decision (art. 12) or for coordination (art. 14(3))."""
+    return _decide_alone(desk, take_up(desk, number), Act.REPORT_UP, order)
+
+
+def decide(desk: Desk, number: str, order: DecideOrder) -> Case:
+    """认定 by the superior: accept, refuse or transfer (art. 12)."""
+    case = take_up(desk, number)
+    facts = Facts(
+        decided_accept=order.outcome == "accept",
+        decided_refuse=order.outcome == "refuse",
+        decided_transfer=order.outcome == "transfer",
+    )
+    payload: dict[str, Any] = {"outcome": order.outcome, "reason": order.reason}
+    if order.refuse is not None and order.outcome == "refuse":
+        payload |= _conclude(desk, case, order.refuse)
+    if order.transfer is not None and order.outcome == "transfer":
+        payload |= _conclude(desk, case, order.transfer)
+    return act(
+        desk, case, Act.DECIDE, facts=facts, turn=Turn(ends=order.outcome != "accept"), payload=payload
+    )
+
+
+_DECISIONS: dict[type[Order], Act] = {
+    AcceptOrder: Act.ACCEPT,
+    RefuseOrder: Act.REFUSE,
+    AnswerOrder: Act.ANSWER_AT_ONCE,
+    TransferOrder: Act.TRANSFER,
+    ReportUpOrder: Act.REPORT_UP,
+}
+
+
+def _decide_alone(desk: Desk, case: Case, verb: Act, order: Order) -> Case:
+    return act(desk, case, verb, payload=_conclude(desk, case, order))
+
+
+def _conclude(desk: Desk, case: Case, order: Order) -> dict[str, Any]:
+    """What the order leaves on the ticket, and the ledger's payload for it."""
+    ticket = case.ticket
+    match order:
+        case RefuseOrder():
+            ground = case.statute.refusal_ground(order.ground)
+            if ground.transfer_instead:
+                raise OrderInvalid(
+                    f"“{ground.label}”应当及时转接有关平台处理，不能仅作不予受理；请使用转接。",
+                    article="11(5)",
+                    field="ground",
+                )
+            ticket.outcome, ticket.ended_at = order.explanation, desk.at
+            return {"ground": ground.key, "ground_article": ground.article} | order.model_dump(
+                include={"explanation", "guidance"}
+            )
+        case AnswerOrder():
+            ticket.outcome, ticket.ended_at, ticket.knowledge_told = (
+                order.answer,
+                desk.at,
+                order.knowledge_version,
+            )
+            return {"knowledge_version": order.knowledge_version, "answer_sha256": text_digest(order.answer)}
+        case TransferOrder():
+            ticket.outcome, ticket.ended_at = order.explanation, desk.at
+            return {
+                "target": order.target.value,
+                "target_name": order.target_name,
+                "explanation": order.explanation,
+            }
+        case ReportUpOrder():
+            return {"reason": order.reason}
+        case _:
+            return {}
+
+
+def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decision: Order) -> Case:
+    platform = _platform(desk, platform_id)
+    received_at = instant(demand.received_at, desk.at)
+    _check_receipt(desk, demand, platform, received_at)
+    sealer = desk.office.sealer
+    ticket = Ticket(
+        number=numbers.take(desk.session, platform.code, local_day(desk.at)),
+        platform_id=platform.id,
+        state=State.PENDING_DECISION,
+        matter=demand.matter,
+        channel=demand.channel,
+        category_code=demand.category,
+        area_code=demand.area,
+        title=demand.title,
+        content=demand.content,
+        received_at=received_at,
+        created_at=desk.at,
+        first_receiver_id=desk.actor.id if desk.actor.kind == "person" else None,
+        caller_name=sealer.seal(demand.caller.name),
+        caller_phone=sealer.seal(demand.caller.phone),
+        caller_address=sealer.seal(demand.caller.address),
+        phone_index=sealer.index(demand.caller.phone),
+        confidential=demand.caller.confidential,
+        call_id=demand.call_id,
+        external_ref=demand.external_ref,
+        episode=Episode.FIRST,
+        ledger_head=b"",
+    )
+    case = newborn(desk, platform, ticket)
+    payload = _conclude(desk, case, decision) | {
+        "channel": demand.channel.value,
+        "matter": demand.matter.value,
+        "category": demand.category,
+        "area": demand.area,
+        "received_at": received_at.isoformat(),
+        "content_sha256": text_digest(demand.title + "\n" + demand.content),
+    }
+    return act(desk, case, verb, payload=payload)
+
+
+def _platform(desk: Desk, platform_id: int | None) -> Platform:
+    wanted = platform_id or desk.actor.platform_id
+    platform = desk.session.get(Platform, wanted) if wanted is not None else None
+    if platform is None or platform.id not in desk.actor.platform_ids:
+        raise OrderInvalid("请指明受理的热线平台；您只能在自己的平台登记诉求。", field="platform")
+    return platform
+
+
+def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: Any) -> None:
+    if received_at > desk.at:
+        raise OrderInvalid("接通（提交）时间晚于现在。", field="received_at")
+    if desk.at - received_at > _OLDEST_RECEIPT:
+        raise OrderInvalid("接通（提交）时间早于一年前，请核对。", field="received_at")
+    category = desk.session.get(Category, demand.category)
+    if category is None or not category.active or category.level != 3:
+        raise OrderInvalid(f"诉求分类 {demand.category} 不存在、已停用或不是第三级分类。", field="category")
+    if desk.session.get(Area, demand.area) is None:
+        raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
+    if demand.call_id is not None:
+        known = select(col(Ticket.number)).where(
+            col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == demand.call_id
+        )
+        number = desk.session.execute(known).scalar_one_or_none()
+        if number is not None:
+            raise AlreadyRegistered(
+                f"该通话已登记为工单 {numbers.spoken(number)}。", field="call_id", extra={"number": number}
+            )
+
+
+# --- merging ---------------------------------------------------------------------------------------------------------
+
+_CAN_CARRY = frozenset(
+    {
+        State.PENDING_DECISION,
+        State.ACCEPTED,
+        State.COORDINATING,
+        State.DISPATCHED,
+        State.HANDLING,
+        State.RETURN_PROPOSED,
+        State.SUPPLEMENTING,
+        State.REDOING,
+    }
+)
+
+
+def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
+    """并单: the duplicate keeps its caller, answer and callback, and runs no unit clock from now on.
+
+    The main ticket is locked first, everywhere, so two merges cannot wait for each other.
+    Raises `OrderInvalid` (field `into`) if the main ticket cannot carry it.
+    """
+    seen = desk.expected_version
+    desk.expected_version = None
+    main = take_up(desk, order.into)
+    desk.expected_version = seen
+    if numbers.parse(number) == main.ticket.number:
+        raise OrderInvalid("不能并入自身。", field="into")
+    case = take_up(desk, number)
+    if case.ticket.platform_id != main.ticket.platform_id:
+        raise OrderInvalid("只能并入同一热线平台的工单。", field="into")
+    if main.ticket.state not in _CAN_CARRY:
+        raise OrderInvalid(f"主单当前为“{main.ticket.state.label}”，不能再并入其他工单。", field="into")
+    for part in case.open_parts():
+        part.status, part.ended_at = AssignmentStatus.STOPPED, desk.at
+    case.ticket.merged_into_id = main.ticket.id
+    desk.session.execute(
+        update(Ticket)
+        .where(col(Ticket.merged_into_id) == case.ticket.id)
+        .values(merged_into_id=main.ticket.id)
+    )
+    act(desk, case, Act.MERGE, payload={"into": main.ticket.number, "reason": order.reason})
+    record(
+        desk,
+        main,
+        "merged_in",
+        before=main.ticket.state,
+        article="14(3)",
+        payload={"number": case.ticket.number},
+    )
+    main.ticket.version += 1
+    tell(desk, main, "ticket.merged_in", None, {"merged": case.ticket.number})
+    write(desk, main)
+    return case
+
+
+def merged_into(desk: Desk, main: Case) -> list[Case]:
+    """The tickets merged into this one that are still waiting, each locked, in order."""
+    ids = desk.session.execute(
+        select(col(Ticket.id))
+        .where(col(Ticket.merged_into_id) == main.ticket.id, col(Ticket.state) == State.MERGED)
+        .order_by(col(Ticket.id))
+    ).scalars()
+    return [take_up_id(desk, ticket_id) for ticket_id in list(ids)]
+
+
+def main_replied(desk: Desk, main: Case) -> None:
+    """The main ticket's reply is in: every merged caller's own callback clock opens (art. 14(7))."""
+    for child in merged_into(desk, main):
+        for clock in child.running(ClockKind.CALLBACK):
+            clock.voided_at, clock.voided_by, clock.next_rung_at = desk.at, Act.REPLY.value, None
+        clock = open_clock(desk, child, ClockKind.CALLBACK, Act.REPLY)
+        child.ticket.version += 1
+        payload = {
+            "main": main.ticket.number,
+            "opened": [{"kind": "callback", "due_at": clock.due_at.isoformat()}],
+        }
+        record(desk, child, "main_replied", before=child.ticket.state, article="14(7)", payload=payload)
+        tell(desk, child, outbox.MAIN_REPLIED, None, {"main": main.ticket.number})
+        write(desk, child)
+
+
+def main_sent_back(desk: Desk, main: Case) -> None:
+    """The main ticket's reply was sent back: the merged callers' callback clocks wait for the next reply (art. 14(6)(7))."""
+    for child in merged_into(desk, main):
+        running = child.running(ClockKind.CALLBACK)
+        if not running:
+            continue
+        for clock in running:
+            clock.voided_at, clock.voided_by, clock.next_rung_at = desk.at, Act.REVIEW_SEND_BACK.value, None
+        child.ticket.version += 1
+        record(
+            desk,
+            child,
+            "main_sent_back",
+            before=child.ticket.state,
+            article="14(6)",
+            payload={"main": main.ticket.number},
+        )
+        write(desk, child)

@@ -1,0 +1,577 @@
+"""What durably happened, as rows. History is rows: nothing legal is overwritten.
+
+Instants are aware and stored as UTC. Enums are stored as their string values. Input models are elsewhere: a table model
+validates nothing. Personal fields of the caller are sealed bytes (`hotline.sealing`).
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Date, Dialect, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from workflow.vocabulary import (
+    AssignmentRole,
+    AssignmentStatus,
+    CallbackOutcome,
+    Channel,
+    ClockKind,
+    Episode,
+    FileClass,
+    Flag,
+    KnowledgeOutcome,
+    Level,
+    Matter,
+    Party,
+    ReminderForm,
+    State,
+    UnitKind,
+    Word,
+)
+
+
+class Words(TypeDecorator[Any]):
+    """An enum of `workflow.vocabulary`, stored as its string value."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def __init__(self, words: type[Word]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Word | None:  # noqa: ARG002
+        return None if value is None else self.words(value)
+
+
+def _words(words: type[Word], *, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(Words(words), nullable=nullable), default=None if nullable else ...)
+
+
+def _key() -> Any:
+    return Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+
+
+def _ref(target: str, *, nullable: bool = False, index: bool = False) -> Any:
+    return Field(
+        default=None if nullable else ...,
+        sa_column=Column(BigInteger, ForeignKey(target), nullable=nullable, index=index),
+    )
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+def _text(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else ..., sa_column=Column(Text, nullable=nullable))
+
+
+# --- who and where -----------------------------------------------------------------------------------------------
+
+
+class Platform(SQLModel, table=True):
+    """热线平台: the province's, a prefecture's, or a 双号并行 / 分中心 line (art. 3)."""
+
+    __tablename__ = "platforms"
+    id: int = _key()
+    code: str = Field(unique=True, max_length=2)
+    name: str
+    short_name: str
+    level: Level = _words(Level)
+    parent_id: int | None = _ref("platforms.id", nullable=True)
+    area_code: str = Field(max_length=12)
+    pack: str
+    fallback_unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class OrgUnit(SQLModel, table=True):
+    """承办单位: a unit that tickets are dispatched to, on one of the five levels (art. 9)."""
+
+    __tablename__ = "units"
+    id: int = _key()
+    code: str = Field(unique=True, max_length=40)
+    name: str
+    level: Level = _words(Level)
+    kind: UnitKind = _words(UnitKind)
+    duty: str = Field(default="", max_length=40)
+    platform_id: int = _ref("platforms.id", index=True)
+    area_code: str = Field(max_length=12)
+    parent_id: int | None = _ref("units.id", nullable=True)
+    in_charge_id: int | None = _ref("units.id", nullable=True)
+    active: bool = True
+
+
+class Person(SQLModel, table=True):
+    """A member of a platform's or a unit's staff; `roles` are `Role` values."""
+
+    __tablename__ = "people"
+    id: int = _key()
+    login: str = Field(unique=True, max_length=60)
+    name: str = Field(max_length=60)
+    platform_id: int | None = _ref("platforms.id", nullable=True)
+    unit_id: int | None = _ref("units.id", nullable=True)
+    roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    active: bool = True
+
+
+class AccessToken(SQLModel, table=True):
+    """A bearer token of a person, or of a unit's or platform's machine. Only its SHA-256 is kept."""
+
+    __tablename__ = "access_tokens"
+    id: int = _key()
+    digest: bytes = Field(sa_column=Column(LargeBinary, unique=True, nullable=False))
+    label: str = Field(max_length=100)
+    person_id: int | None = _ref("people.id", nullable=True)
+    unit_id: int | None = _ref("units.id", nullable=True)
+    platform_id: int | None = _ref("platforms.id", nullable=True)
+    roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Area(SQLModel, table=True):
+    """行政区划: province, prefecture, county, town, village."""
+
+    __tablename__ = "areas"
+    code: str = Field(primary_key=True, max_length=12)
+    name: str
+    level: Level = _words(Level)
+    parent_code: str | None = Field(default=None, max_length=12, index=True)
+
+
+class Category(SQLModel, table=True):
+    """诉求分类: a coded three-level tree; tickets carry a leaf's code."""
+
+    __tablename__ = "categories"
+    code: str = Field(primary_key=True, max_length=12)
+    name: str
+    level: int
+    parent_code: str | None = Field(default=None, max_length=12, index=True)
+    active: bool = True
+
+
+class CalendarVersion(SQLModel, table=True):
+    """One loaded notice or one platform's local days off. The newest row of a year (or platform) counts; none is changed.
+
+    `content` is the notice in the shipped format, or {"YYYY-MM-DD": reason} for local days.
+    """
+
+    __tablename__ = "calendar_versions"
+    id: int = _key()
+    year: int | None = None
+    platform_id: int | None = _ref("platforms.id", nullable=True)
+    content: dict[str, Any] = _json()
+    loaded_at: datetime
+    loaded_by: str
+
+
+class Emergency(SQLModel, table=True):
+    """A declared emergency (art. 17): who declared it, when, its scope, its end."""
+
+    __tablename__ = "emergencies"
+    id: int = _key()
+    platform_id: int = _ref("platforms.id")
+    title: str = _text()
+    basis: str = _text()
+    area_code: str = Field(max_length=12)
+    declared_by: int | None = _ref("people.id", nullable=True)
+    declared_at: datetime
+    until: datetime
+    ended_at: datetime | None = None
+
+
+# --- the ticket and its parts --------------------------------------------------------------------------------------
+
+
+class Ticket(SQLModel, table=True):
+    """工单: one demand and where it stands. Its history is in the ledger; its periods are in the clocks."""
+
+    __tablename__ = "tickets"
+    id: int = _key()
+    number: str = Field(unique=True, max_length=16)
+    platform_id: int = _ref("platforms.id")
+    state: State = _words(State)
+    version: int = 1
+    matter: Matter = _words(Matter)
+    channel: Channel = _words(Channel)
+    category_code: str = Field(max_length=12)
+    area_code: str = Field(max_length=12)
+    title: str = _text()
+    content: str = _text()
+    received_at: datetime
+    created_at: datetime
+    first_receiver_id: int | None = _ref("people.id", nullable=True)
+    caller_name: bytes | None = None
+    caller_phone: bytes | None = None
+    caller_address: bytes | None = None
+    phone_index: bytes | None = None
+    confidential: bool = False
+    complex: bool = False
+    call_id: str | None = Field(default=None, max_length=100)
+    external_ref: str | None = Field(default=None, max_length=100)
+    episode: Episode = _words(Episode)
+    episode_no: int = 0
+    upheld_returns: int = 0
+    knowledge_told: str | None = Field(default=None, max_length=100)
+    outcome: str | None = _text(nullable=True)
+    merged_into_id: int | None = _ref("tickets.id", nullable=True)
+    emergency_id: int | None = _ref("emergencies.id", nullable=True)
+    ended_at: datetime | None = None
+    archived_at: datetime | None = None
+    ledger_seq: int = 0
+    ledger_head: bytes = b""
+
+    __table_args__ = (
+        Index("ix_tickets_queue", "platform_id", "state", "id"),
+        Index("ix_tickets_received", "platform_id", "received_at"),
+        Index("ix_tickets_phone", "phone_index", postgresql_where=text("phone_index IS NOT NULL")),
+        Index("ix_tickets_merged", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
+        Index(
+            "ux_tickets_call",
+            "platform_id",
+            "call_id",
+            unique=True,
+            postgresql_where=text("call_id IS NOT NULL"),
+        ),
+    )
+
+
+class Assignment(SQLModel, table=True):
+    """One unit's part in one ticket. `answered_at` and `reported_at` are of the current episode; `replies` keeps all."""
+
+    __tablename__ = "assignments"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    unit_id: int = _ref("units.id")
+    role: AssignmentRole = _words(AssignmentRole)
+    status: AssignmentStatus = _words(AssignmentStatus)
+    instruction: str | None = _text(nullable=True)
+    legal_basis: str | None = _text(nullable=True)
+    dispatched_at: datetime
+    dispatched_by: int | None = _ref("people.id", nullable=True)
+    signed_at: datetime | None = None
+    signed_by: str | None = Field(default=None, max_length=100)
+    answered_at: datetime | None = None
+    reported_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    __table_args__ = (Index("ix_assignments_unit", "unit_id", "ticket_id"),)
+
+
+class Clock(SQLModel, table=True):
+    """时限: one legal period against one party. Exactly one of met, voided or neither; `lapsed_at` equals the due instant.
+
+    `original_due_*` is what was due when the clock opened; `clock_moves` says how it became `due_*`.
+    """
+
+    __tablename__ = "clocks"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id")
+    assignment_id: int | None = _ref("assignments.id", nullable=True)
+    platform_id: int = _ref("platforms.id")
+    unit_id: int | None = _ref("units.id", nullable=True)
+    kind: ClockKind = _words(ClockKind)
+    party: Party = _words(Party)
+    duty: bool = True
+    episode: Episode = _words(Episode)
+    episode_no: int = 0
+    limit_id: str = Field(max_length=60)
+    law_on: date = Field(sa_column=Column(Date, nullable=False))
+    statute: str = Field(max_length=120)
+    article: str = Field(max_length=20)
+    length: int
+    opened_by: str = Field(max_length=40)
+    opened_at: datetime
+    original_due_on: date = Field(sa_column=Column(Date, nullable=False))
+    original_due_at: datetime
+    due_on: date = Field(sa_column=Column(Date, nullable=False))
+    due_at: datetime
+    provisional: bool = False
+    calendar_version: int = 0
+    extension_days: int = 0
+    rung: int = 0
+    next_rung_at: datetime | None = None
+    met_at: datetime | None = None
+    lapsed_at: datetime | None = None
+    voided_at: datetime | None = None
+    voided_by: str | None = Field(default=None, max_length=40)
+
+    __table_args__ = (
+        Index(
+            "ix_clocks_sweep",
+            "due_at",
+            "id",
+            postgresql_where=text("met_at IS NULL AND lapsed_at IS NULL AND voided_at IS NULL"),
+        ),
+        Index(
+            "ix_clocks_rung",
+            "next_rung_at",
+            postgresql_where=text("next_rung_at IS NOT NULL AND met_at IS NULL AND voided_at IS NULL"),
+        ),
+        Index("ix_clocks_ticket", "ticket_id"),
+        Index(
+            "ix_clocks_unit_due",
+            "unit_id",
+            "due_at",
+            postgresql_where=text("met_at IS NULL AND voided_at IS NULL"),
+        ),
+        Index("ix_clocks_platform_due", "platform_id", "due_at"),
+        Index(
+            "ix_clocks_provisional",
+            "id",
+            postgresql_where=text(
+                "provisional AND met_at IS NULL AND lapsed_at IS NULL AND voided_at IS NULL"
+            ),
+        ),
+    )
+
+
+class ClockMove(SQLModel, table=True):
+    """A due date superseded: by a conversion, an extension, or a calendar loaded later. «Due as then known» is `from_due_*`."""
+
+    __tablename__ = "clock_moves"
+    id: int = _key()
+    clock_id: int = _ref("clocks.id", index=True)
+    moved_at: datetime
+    reason: str = Field(max_length=40)
+    days: int = 0
+    from_due_on: date = Field(sa_column=Column(Date, nullable=False))
+    from_due_at: datetime
+    to_due_on: date = Field(sa_column=Column(Date, nullable=False))
+    to_due_at: datetime
+    calendar_version: int = 0
+    annulled_lapse: bool = False
+
+
+class ReturnProposal(SQLModel, table=True):
+    """退单: grounds (依据) and whom to send it to instead (改派意见), and what was decided."""
+
+    __tablename__ = "return_proposals"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    assignment_id: int = _ref("assignments.id")
+    grounds: str = _text()
+    suggested_unit_id: int | None = _ref("units.id", nullable=True)
+    suggestion: str = _text()
+    proposed_at: datetime
+    upheld: bool | None = None
+    decided_at: datetime | None = None
+    decision_reason: str | None = _text(nullable=True)
+
+
+class Extension(SQLModel, table=True):
+    """延期: asked with a statutory reason and an explanation, decided, and told to the caller (art. 14(5))."""
+
+    __tablename__ = "extensions"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    assignment_id: int = _ref("assignments.id")
+    clock_id: int = _ref("clocks.id")
+    reason: str = Field(max_length=40)
+    explanation: str = _text()
+    days_asked: int
+    asked_by: str = Field(max_length=100)
+    asked_at: datetime
+    approved: bool | None = None
+    days_granted: int | None = None
+    decided_by: str | None = Field(default=None, max_length=100)
+    decided_at: datetime | None = None
+    decision_reason: str | None = _text(nullable=True)
+    caller_told_at: datetime | None = None
+
+    __table_args__ = (
+        Index("ux_extensions_pending", "clock_id", unique=True, postgresql_where=text("approved IS NULL")),
+    )
+
+
+class Reply(SQLModel, table=True):
+    """反馈: what a unit reported back, and when it had answered the citizen (two instants, art. 14(4))."""
+
+    __tablename__ = "replies"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    assignment_id: int = _ref("assignments.id")
+    episode: Episode = _words(Episode)
+    episode_no: int
+    content: str = _text()
+    handled_by: str = Field(max_length=100)
+    reported_at: datetime
+
+
+class Review(SQLModel, table=True):
+    """答复认定: the four elements checked one by one (art. 14(6))."""
+
+    __tablename__ = "reviews"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    episode: Episode = _words(Episode)
+    episode_no: int
+    passed: bool
+    elements: dict[str, Any] = _json()
+    note: str | None = _text(nullable=True)
+    days: int | None = None
+    reviewed_by: str = Field(max_length=100)
+    reviewed_at: datetime
+
+
+class CallbackAttempt(SQLModel, table=True):
+    """回访: one attempt. «Solved?» and «satisfied?» are two questions (art. 14(7))."""
+
+    __tablename__ = "callback_attempts"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    episode_no: int
+    outcome: CallbackOutcome = _words(CallbackOutcome)
+    conclusive: bool
+    solved: bool | None = None
+    remark: str | None = _text(nullable=True)
+    attempted_by: str = Field(max_length=100)
+    attempted_at: datetime
+
+
+class KnowledgeUpdate(SQLModel, table=True):
+    """How a unit met art. 23 on one ticket: an article submitted or updated, or no change with a reason."""
+
+    __tablename__ = "knowledge_updates"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    unit_id: int = _ref("units.id")
+    outcome: KnowledgeOutcome = _words(KnowledgeOutcome)
+    article_ref: str | None = Field(default=None, max_length=100)
+    reason: str | None = _text(nullable=True)
+    at: datetime
+
+
+class Attachment(SQLModel, table=True):
+    """A file under its class, art. 14(9). The bytes lie in the blob store under their SHA-256."""
+
+    __tablename__ = "attachments"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    file_class: FileClass = _words(FileClass)
+    name: str = _text()
+    media_type: str = Field(max_length=100)
+    size: int
+    sha256: str = Field(max_length=64, index=True)
+    added_by: str = Field(max_length=100)
+    added_at: datetime
+    recorded_at: datetime | None = None
+    retain_until: date | None = Field(default=None, sa_column=Column(Date, nullable=True))
+    held: bool = False
+    destroyed_at: datetime | None = None
+
+
+class UnitFlag(SQLModel, table=True):
+    """A mark on an assignment for conduct that art. 14(8) names."""
+
+    __tablename__ = "flags"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    assignment_id: int = _ref("assignments.id")
+    unit_id: int = _ref("units.id", index=True)
+    flag: Flag = _words(Flag)
+    explanation: str = _text()
+    flagged_by: str = Field(max_length=100)
+    flagged_at: datetime
+    notice_id: int | None = _ref("accountability_notices.id", nullable=True)
+
+
+class AccountabilityNotice(SQLModel, table=True):
+    """通报: what repeated flags become, and the unit's answer to it (art. 34, 35)."""
+
+    __tablename__ = "accountability_notices"
+    id: int = _key()
+    platform_id: int = _ref("platforms.id")
+    unit_id: int = _ref("units.id", index=True)
+    issued_at: datetime
+    content: str = _text()
+    answer: str | None = _text(nullable=True)
+    answered_by: str | None = Field(default=None, max_length=100)
+    answered_at: datetime | None = None
+
+
+class Reminder(SQLModel, table=True):
+    """督办提醒: one notice to one unit or platform in one form, covering any number of clocks (art. 14(8))."""
+
+    __tablename__ = "reminders"
+    id: int = _key()
+    platform_id: int = _ref("platforms.id")
+    unit_id: int | None = _ref("units.id", nullable=True, index=True)
+    ticket_id: int | None = _ref("tickets.id", nullable=True, index=True)
+    form: ReminderForm = _words(ReminderForm)
+    rung: int = 0
+    content: str = _text()
+    clocks: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    sent_by: str = Field(max_length=100)
+    created_at: datetime
+
+
+# --- what is kept for ever, and what goes out -----------------------------------------------------------------------
+
+
+class LedgerEntry(SQLModel, table=True):
+    """台账: one fact of one ticket's history, hash-chained to the one before it.
+
+    `effective_at` is when it took effect in law (a lapse: its due instant), `recorded_at` when it was written.
+    """
+
+    __tablename__ = "ledger"
+    ticket_id: int = Field(sa_column=Column(BigInteger, ForeignKey("tickets.id"), primary_key=True))
+    seq: int = Field(primary_key=True)
+    version: int
+    act: str = Field(max_length=40)
+    actor_kind: str = Field(max_length=20)
+    actor_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    actor_name: str = Field(max_length=100)
+    from_state: str | None = Field(default=None, max_length=40)
+    to_state: str = Field(max_length=40)
+    article: str | None = Field(default=None, max_length=20)
+    effective_at: datetime
+    recorded_at: datetime
+    payload: dict[str, Any] = _json()
+    prev_hash: bytes
+    hash: bytes
+
+
+class OutboxEvent(SQLModel, table=True):
+    """A past-tense fact for subscribers, written with the act it speaks of; delivery is another matter."""
+
+    __tablename__ = "outbox"
+    id: int = _key()
+    ticket_id: int | None = _ref("tickets.id", nullable=True, index=True)
+    ticket_seq: int | None = None
+    type: str = Field(max_length=60)
+    platform_id: int
+    unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    data: dict[str, Any] = _json()
+    occurred_at: datetime
+
+
+class PersonalRead(SQLModel, table=True):
+    """Somebody read a caller's unmasked data: who, which ticket, what for, when (art. 15)."""
+
+    __tablename__ = "personal_reads"
+    id: int = _key()
+    ticket_id: int = _ref("tickets.id", index=True)
+    actor: str = Field(max_length=100)
+    purpose: str = _text()
+    read_at: datetime
+
+
+class RequestKey(SQLModel, table=True):
+    """An Idempotency-Key with the response it earned, kept in the same transaction as the act."""
+
+    __tablename__ = "request_keys"
+    actor: str = Field(primary_key=True, max_length=60)
+    key: str = Field(primary_key=True, max_length=255)
+    request_digest: bytes
+    status: int | None = None
+    body: str | None = _text(nullable=True)
+    etag: str | None = Field(default=None, max_length=40)
+    created_at: datetime = Field(index=True)

@@ -1,0 +1,59 @@
+"""The database: engine, migrations. One dialect, PostgreSQL 15 or later."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine
+
+from workflow.errors import RuleBroken
+
+
+class StoreUnavailable(RuleBroken):
+    """The database cannot be reached or is not one this project supports."""
+
+    code = "store_unavailable"
+
+
+def normalise(url: str) -> str:
+    """The SQLAlchemy URL for a PostgreSQL URL as people write it. Raises `StoreUnavailable` for another dialect."""
+    scheme, _, rest = url.partition("://")
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        return f"postgresql+psycopg://{rest}"
+    raise StoreUnavailable(f"HOTLINE_DATABASE_URL 须为 PostgreSQL 地址（postgresql://…），现为 {scheme}://…")
+
+
+def make_engine(url: str, *, pool_size: int = 20) -> Engine:
+    """An engine with a pool of `pool_size` connections, session time zone UTC, a statement time-out of 60 s."""
+    return create_engine(
+        normalise(url),
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=False,
+        connect_args={
+            "options": "-c timezone=UTC -c statement_timeout=60000 -c lock_timeout=15000",
+            "connect_timeout": 10,
+            "application_name": "hotline",
+        },
+    )
+
+
+def migrations_folder() -> Path:
+    """Where the Alembic scripts lie: beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(str(files("hotline")))
+    inside, beside = package / "migrations", package.parent / "migrations"
+    return inside if inside.is_dir() else beside
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration for `url`, without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("sqlalchemy.url", normalise(url).replace("%", "%%"))
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database at `url` to `revision`. Concurrent callers wait for each other."""
+    command.upgrade(alembic_config(url), revision)

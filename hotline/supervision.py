@@ -1,0 +1,423 @@
+"""督办: lapses swept, reminders up the ladder, flags and accountability notices, emergencies, recordings destroyed. Art. 14(8)(9), 17, 34."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from hotline import outbox
+from hotline.access import SYSTEM
+from hotline.calendars import newest_version
+from hotline.desk import Case, Desk, Office, act, lapse, record, take_up, tell, write
+from hotline.models import (
+    AccountabilityNotice,
+    Area,
+    Assignment,
+    Attachment,
+    Clock,
+    Emergency,
+    OrgUnit,
+    Platform,
+    Reminder,
+    Ticket,
+    UnitFlag,
+)
+from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
+from hotline.units import part_of
+from workflow.deadlines import CHINA
+from workflow.errors import AccessRefused, NotFound, OrderInvalid
+from workflow.statute import load as load_pack
+from workflow.vocabulary import Act, FileClass, ReminderForm, Role
+
+_LADDER = (ReminderForm.NETWORK, ReminderForm.SMS, ReminderForm.WRITTEN_NOTICE, ReminderForm.ON_SITE)
+
+# --- the sweep (art. 14(8)) --------------------------------------------------------------------------------------------
+
+
+def lapse_due(session: Session, office: Office, as_of: datetime, *, batch: int = 500) -> int:
+    """Stamp up to `batch` clocks due by `as_of` (aware) as lapsed, each with its own due instant; returns how many.
+
+    Tickets somebody is acting on are skipped: that act stamps them itself, or the next sweep does. Any number of replicas may
+    sweep at once. The cost grows with what is due, not with what is open. The caller commits.
+    """
+    due = (
+        session.execute(
+            select(col(Clock.id), col(Clock.ticket_id))
+            .where(
+                col(Clock.due_at) <= as_of,
+                col(Clock.met_at).is_(None),
+                col(Clock.lapsed_at).is_(None),
+                col(Clock.voided_at).is_(None),
+            )
+            .order_by(col(Clock.due_at), col(Clock.id))
+            .limit(batch)
+        )
+        .tuples()
+        .all()
+    )
+    if not due:
+        return 0
+    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
+    clocks = (
+        session.execute(
+            select(Clock)
+            .where(
+                col(Clock.id).in_([clock_id for clock_id, _ in due]),
+                col(Clock.ticket_id).in_(list(tickets)),
+                col(Clock.met_at).is_(None),
+                col(Clock.lapsed_at).is_(None),
+                col(Clock.voided_at).is_(None),
+            )
+            .order_by(col(Clock.due_at), col(Clock.id))
+            .execution_options(populate_existing=True)
+        )
+        .scalars()
+        .all()
+    )
+    office.calendars.at(session, newest_version(session))
+    desk = Desk(session, SYSTEM, as_of, office)
+    cases = {ticket.id: _bare_case(ticket, platform) for ticket, platform in tickets.values()}
+    for clock in clocks:
+        lapse(desk, cases[clock.ticket_id], clock)
+    _write_all(desk, list(cases.values()))
+    return len(clocks)
+
+
+def _locked_tickets(session: Session, ids: Sequence[int]) -> dict[int, tuple[Ticket, Platform]]:
+    rows = session.execute(
+        select(Ticket, Platform)
+        .join(Platform, col(Platform.id) == col(Ticket.platform_id))
+        .where(col(Ticket.id).in_(sorted(set(ids))))
+        .order_by(col(Ticket.id))
+        .with_for_update(of=Ticket.__table__, skip_locked=True)  # type: ignore[attr-defined]
+        .execution_options(populate_existing=True)
+    ).tuples()
+    return {ticket.id: (ticket, platform) for ticket, platform in rows}
+
+
+def _bare_case(ticket: Ticket, platform: Platform) -> Case:
+    return Case(ticket, platform, load_pack(platform.pack), [], [])
+
+
+def _write_all(desk: Desk, cases: list[Case]) -> None:
+    """`desk.write` for many cases, in three statements rather than three a case."""
+    if not cases:
+        return
+    first, *rest = cases
+    for case in rest:
+        first.entries += case.entries
+        first.events += case.events
+    write(desk, first)
+
+
+# --- reminders (art. 14(8)) --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Climb:
+    """One late clock that has reached a rung of the ladder, and when the next rung comes."""
+
+    clock: Clock
+    case: Case
+    rung: int
+    next_at: datetime | None
+
+
+def remind_overdue(session: Session, office: Office, as_of: datetime, *, batch: int = 500) -> int:
+    """Send the reminders whose rung has come, one notice per unit (or platform) and sweep, each rung of a clock once.
+
+    After an outage only the highest rung reached is sent, and all of a unit's tickets stand in one notice. No reminder moves a
+    date. Returns how many notices were written. The caller commits.
+    """
+    due = (
+        session.execute(
+            select(col(Clock.id), col(Clock.ticket_id))
+            .where(
+                col(Clock.next_rung_at) <= as_of, col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None)
+            )
+            .order_by(col(Clock.next_rung_at))
+            .limit(batch)
+        )
+        .tuples()
+        .all()
+    )
+    if not due:
+        return 0
+    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
+    clocks = (
+        session.execute(
+            select(Clock)
+            .where(
+                col(Clock.id).in_([c for c, _ in due]),
+                col(Clock.ticket_id).in_(list(tickets)),
+                col(Clock.next_rung_at) <= as_of,
+            )
+            .execution_options(populate_existing=True)
+        )
+        .scalars()
+        .all()
+    )
+    office.calendars.at(session, newest_version(session))
+    cases = {ticket.id: _bare_case(ticket, platform) for ticket, platform in tickets.values()}
+    desk = Desk(session, SYSTEM, as_of, office)
+    groups: dict[tuple[int, int | None], list[_Climb]] = defaultdict(list)
+    for clock in clocks:
+        climb = _climb(desk, cases[clock.ticket_id], clock)
+        groups[clock.platform_id, clock.unit_id].append(climb)
+    for (platform_id, unit_id), climbs in sorted(groups.items(), key=str):
+        _notify(desk, platform_id, unit_id, climbs)
+    _write_all(desk, list(cases.values()))
+    return len(groups)
+
+
+def _climb(desk: Desk, case: Case, clock: Clock) -> _Climb:
+    """The highest rung reached by now; rung 0 comes at the lapse, rung i at 9:00 of the i-th entry's working day."""
+    ladder = case.statute.numbers("reminder_ladder")
+    calendar = desk.office.calendars.of(clock.platform_id)
+    times = [_rung_time(calendar.add(clock.due_on, days), clock, days) for days in ladder]
+    reached = max(rung for rung, at in enumerate(times) if at <= desk.at or rung == 0)
+    next_at = times[reached + 1] if reached + 1 < len(times) else None
+    return _Climb(clock, case, min(reached, len(_LADDER) - 1), next_at)
+
+
+def _rung_time(day: Any, clock: Clock, days: int) -> datetime:
+    return clock.due_at if days == 0 else datetime.combine(day, time(9), CHINA)
+
+
+def _notify(desk: Desk, platform_id: int, unit_id: int | None, climbs: list[_Climb]) -> None:
+    rung = max(climb.rung for climb in climbs)
+    items = [
+        {
+            "number": c.case.ticket.number,
+            "kind": c.clock.kind.value,
+            "due_on": c.clock.due_on.isoformat(),
+            "article": c.clock.article,
+        }
+        for c in climbs
+    ]
+    lines = "；".join(
+        f"{i['number']} {c.clock.kind.label}应于{i['due_on']}完成" for i, c in zip(items, climbs, strict=True)
+    )
+    reminder = Reminder(
+        platform_id=platform_id,
+        unit_id=unit_id,
+        ticket_id=climbs[0].case.ticket.id if len(climbs) == 1 else None,
+        form=_LADDER[rung],
+        rung=rung,
+        content=f"以下 {len(climbs)} 项时限已届满仍未完成，请立即办理（办法第十四条第（八）项）：{lines}。",
+        clocks=items,
+        sent_by=SYSTEM.name,
+        created_at=desk.at,
+    )
+    desk.session.add(reminder)
+    desk.session.flush()
+    for climb in climbs:
+        climb.clock.rung, climb.clock.next_rung_at = climb.rung + 1, climb.next_at
+        desk.session.add(climb.clock)
+        payload = {
+            "reminder": reminder.id,
+            "form": reminder.form.value,
+            "rung": climb.rung,
+            "kind": climb.clock.kind.value,
+        }
+        record(
+            desk,
+            climb.case,
+            Act.REMIND.value,
+            before=climb.case.ticket.state,
+            article="14(8)",
+            payload=payload,
+        )
+        tell(desk, climb.case, outbox.EVENTS[Act.REMIND], unit_id, payload)
+
+
+def remind(desk: Desk, number: str, order: RemindOrder) -> Case:
+    """督办提醒 by a person, to the units that still owe something, or the one named."""
+    case = take_up(desk, number)
+    parts = case.open_parts()
+    part = part_of(desk, order.unit, parts, "仍在办理的单位") if order.unit or len(parts) != 1 else parts[0]
+    desk.session.add(
+        Reminder(
+            platform_id=case.ticket.platform_id,
+            unit_id=part.unit_id,
+            ticket_id=case.ticket.id,
+            form=order.form,
+            content=order.content,
+            sent_by=desk.actor.name,
+            created_at=desk.at,
+        )
+    )
+    payload = {"form": order.form.value, "content": order.content}
+    return act(desk, case, Act.REMIND, about=part, payload=payload)
+
+
+# --- flags and accountability (art. 14(8), 34, 35) ---------------------------------------------------------------------
+
+
+def flag(desk: Desk, number: str, order: FlagOrder) -> Case:
+    """标记问题 on a unit's part. Enough flags on one unit within the window become an accountability notice (通报)."""
+    case = take_up(desk, number)
+    part = part_of(desk, order.unit, case.assignments, "承办单位")
+    desk.session.add(
+        UnitFlag(
+            ticket_id=case.ticket.id,
+            assignment_id=part.id,
+            unit_id=part.unit_id,
+            flag=order.flag,
+            explanation=order.explanation,
+            flagged_by=desk.actor.name,
+            flagged_at=desk.at,
+        )
+    )
+    desk.session.flush()
+    notice = _issue_notice(desk, case, part)
+    payload = {
+        "flag": order.flag.value,
+        "explanation": order.explanation,
+        "notice": notice.id if notice else None,
+    }
+    return act(desk, case, Act.FLAG, about=part, payload=payload)
+
+
+def _issue_notice(desk: Desk, case: Case, part: Assignment) -> AccountabilityNotice | None:
+    desk.session.execute(select(col(OrgUnit.id)).where(col(OrgUnit.id) == part.unit_id).with_for_update())
+    since = desk.at - timedelta(days=case.statute.number("flag_window_days"))
+    flags = (
+        desk.session.execute(
+            select(UnitFlag).where(
+                col(UnitFlag.unit_id) == part.unit_id,
+                col(UnitFlag.notice_id).is_(None),
+                col(UnitFlag.flagged_at) > since,
+            )
+        )
+        .scalars()
+        .all()
+    )
+    if len(flags) < case.statute.number("flags_before_accountability"):
+        return None
+    unit = desk.session.get_one(OrgUnit, part.unit_id)
+    counts = {f.flag.label: sum(1 for other in flags if other.flag is f.flag) for f in flags}
+    listed = "、".join(f"{label}{count}次" for label, count in counts.items())
+    notice = AccountabilityNotice(
+        platform_id=case.ticket.platform_id,
+        unit_id=unit.id,
+        issued_at=desk.at,
+        content=f"“{unit.name}”在办理热线工单中出现{listed}，依据办法第十四条第（八）项、第三十四条予以通报。"
+        "单位可在收到后说明情况（第三十五条）。",
+    )
+    desk.session.add(notice)
+    desk.session.flush()
+    for each in flags:
+        each.notice_id = notice.id
+    return notice
+
+
+def answer_notice(desk: Desk, notice_id: int, order: ReasonOrder) -> AccountabilityNotice:
+    """The unit's answer to a notice, once (art. 35). Raises `NotFound`, `AccessRefused`, `OrderInvalid`."""
+    notice = desk.session.get(AccountabilityNotice, notice_id, with_for_update=True)
+    if notice is None or (desk.actor.is_unit and notice.unit_id != desk.actor.unit_id):
+        raise NotFound("没有这份通报，或不是发给您单位的。")
+    if not desk.actor.is_unit:
+        raise AccessRefused("通报由被通报的单位说明情况。", article="35")
+    if notice.answer is not None:
+        raise OrderInvalid("该通报已说明情况。", article="35")
+    notice.answer, notice.answered_by, notice.answered_at = order.reason, desk.actor.name, desk.at
+    desk.session.add(notice)
+    return notice
+
+
+# --- emergencies (art. 17) ---------------------------------------------------------------------------------------------
+
+
+def declare_emergency(desk: Desk, order: EmergencyOrder) -> Emergency:
+    """宣布应急: who, when, scope and end are part of the record; tickets of the area may then skip levels."""
+    if Role.SUPERVISOR not in desk.actor.roles or desk.actor.platform_id is None:
+        raise AccessRefused("应急事件由督办主管宣布。", article="17")
+    if desk.session.get(Area, order.area) is None:
+        raise OrderInvalid(f"行政区划 {order.area} 不存在。", field="area")
+    if order.until <= desk.at:
+        raise OrderInvalid("结束时间须晚于现在。", article="17", field="until")
+    emergency = Emergency(
+        platform_id=desk.actor.platform_id,
+        title=order.title,
+        basis=order.basis,
+        area_code=order.area,
+        declared_by=desk.actor.id,
+        declared_at=desk.at,
+        until=order.until,
+    )
+    desk.session.add(emergency)
+    desk.session.flush()
+    return emergency
+
+
+def end_emergency(desk: Desk, emergency_id: int) -> Emergency:
+    """结束应急, by a supervisor of the platform that declared it."""
+    emergency = desk.session.get(Emergency, emergency_id, with_for_update=True)
+    if emergency is None or emergency.platform_id not in desk.actor.platform_ids:
+        raise NotFound("没有这个应急事件。")
+    if Role.SUPERVISOR not in desk.actor.roles:
+        raise AccessRefused("应急事件由督办主管结束。", article="17")
+    if emergency.ended_at is None:
+        emergency.ended_at = desk.at
+        desk.session.add(emergency)
+    return emergency
+
+
+# --- recordings (art. 14(9)) -------------------------------------------------------------------------------------------
+
+
+def destroy_expired_recordings(session: Session, office: Office, as_of: datetime, *, batch: int = 100) -> int:
+    """Destroy recordings kept long enough and not held, each with a ledger entry. Bytes another file shares are kept.
+
+    Returns how many were destroyed. The caller commits; a file is removed before that, so that a crash never leaves a record of
+    a destruction that did not happen.
+    """
+    today = as_of.astimezone(CHINA).date()
+    due = (
+        session.execute(
+            select(col(Attachment.id), col(Attachment.ticket_id))
+            .where(
+                col(Attachment.file_class) == FileClass.RECORDING,
+                col(Attachment.retain_until) < today,
+                col(Attachment.held).is_(False),
+                col(Attachment.destroyed_at).is_(None),
+            )
+            .limit(batch)
+        )
+        .tuples()
+        .all()
+    )
+    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
+    desk = Desk(session, SYSTEM, as_of, office)
+    destroyed = 0
+    for attachment_id, ticket_id in due:
+        if ticket_id not in tickets:
+            continue
+        file = session.get_one(Attachment, attachment_id, populate_existing=True)
+        if file.held or file.destroyed_at is not None:
+            continue
+        case = _bare_case(*tickets[ticket_id])
+        _destroy(desk, case, file)
+        destroyed += 1
+    return destroyed
+
+
+def _destroy(desk: Desk, case: Case, file: Attachment) -> None:
+    shared = select(func.count()).where(
+        col(Attachment.sha256) == file.sha256,
+        col(Attachment.id) != file.id,
+        col(Attachment.destroyed_at).is_(None),
+    )
+    if desk.session.execute(shared).scalar_one() == 0:
+        desk.office.blobs.destroy(file.sha256)
+    file.destroyed_at = desk.at
+    desk.session.add(file)
+    payload = {"attachment": file.id, "sha256": file.sha256, "retained_until": str(file.retain_until)}
+    record(desk, case, "destroy_recording", before=case.ticket.state, article="14(9)", payload=payload)
+    tell(desk, case, outbox.RECORDING_DESTROYED, None, {"attachment": file.id})
+    write(desk, case)

@@ -1,0 +1,289 @@
+"""The words of the field, each with the Chinese label people see.
+
+Every enum is stored and sent as its string value. `label` is the only place a Chinese name for it is written;
+`GET /api/v1/vocabulary` serves these tables to the console.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Word(StrEnum):
+    """A string enum whose members carry a Chinese label."""
+
+    label: str
+
+    def __new__(cls, value: str, label: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.label = label
+        return member
+
+
+class Matter(Word):
+    """诉求性质: what kind of demand it is; it chooses the reply limit of art. 14(4)."""
+
+    INQUIRY = "inquiry", "咨询"
+    HELP = "help", "求助"
+    SUGGESTION = "suggestion", "意见建议"
+    COMPLAINT = "complaint", "投诉"
+    TIPOFF = "tipoff", "举报"
+
+
+class State(Word):
+    """状态: who must act next. Lateness, a pending extension and technical steps are never states."""
+
+    PENDING_DECISION = "pending_decision", "待认定"
+    REFUSED = "refused", "不予受理"
+    ANSWERED = "answered", "即时答复"
+    TRANSFERRED = "transferred", "已转接"
+    ACCEPTED = "accepted", "已受理(待派单)"
+    COORDINATING = "coordinating", "协调中"
+    DISPATCHED = "dispatched", "已派单(待签收)"
+    HANDLING = "handling", "办理中"
+    RETURN_PROPOSED = "return_proposed", "退单待审"
+    REPLIED = "replied", "已反馈(待认定)"
+    SUPPLEMENTING = "supplementing", "补办中"
+    VERIFIED = "verified", "已认定(待回访)"
+    DISSATISFIED = "dissatisfied", "不满意(待审核)"
+    REDOING = "redoing", "重办中"
+    CLOSED = "closed", "已办结(待归档)"
+    ARCHIVED = "archived", "已归档"
+    MERGED = "merged", "已并单"
+    WITHDRAWN = "withdrawn", "已撤回"
+
+
+class Act(Word):
+    """动作: a verb somebody does to a ticket; the only thing that changes it."""
+
+    REGISTER = "register", "登记"
+    ACCEPT = "accept", "受理"
+    REFUSE = "refuse", "不予受理"
+    ANSWER_AT_ONCE = "answer_at_once", "即时答复"
+    TRANSFER = "transfer", "转接"
+    REPORT_UP = "report_up", "上报"
+    DECIDE = "decide", "认定"
+    DISPATCH = "dispatch", "派单"
+    SIGN = "sign", "签收"
+    PROPOSE_RETURN = "propose_return", "申请退单"
+    UPHOLD_RETURN = "uphold_return", "同意退单"
+    REJECT_RETURN = "reject_return", "驳回退单"
+    CONVERT_TO_COMPLEX = "convert_to_complex", "转为复杂事项"
+    REQUEST_EXTENSION = "request_extension", "申请延期"
+    APPROVE_EXTENSION = "approve_extension", "批准延期"
+    REFUSE_EXTENSION = "refuse_extension", "驳回延期"
+    NOTIFY_EXTENSION = "notify_extension", "告知延期"
+    REPORT_PROGRESS = "report_progress", "反馈进展"
+    ANSWER_CITIZEN = "answer_citizen", "答复来电人"
+    REPLY = "reply", "反馈办理结果"
+    RELEASE_UNIT = "release_unit", "免除协办"
+    REVIEW_PASS = "review_pass", "认定通过"
+    REVIEW_SEND_BACK = "review_send_back", "责成补办"
+    RECORD_CALLBACK = "record_callback", "回访"
+    UPHOLD_DISSATISFACTION = "uphold_dissatisfaction", "同意重办"
+    DISMISS_DISSATISFACTION = "dismiss_dissatisfaction", "不予重办"
+    ARCHIVE = "archive", "归档"
+    MERGE = "merge", "并单"
+    WITHDRAW = "withdraw", "撤回"
+    HAND_OVER = "hand_over", "移交首接"
+    COORDINATE = "coordinate", "协调"
+    DESIGNATE = "designate", "指定牵头"
+    REMIND = "remind", "督办提醒"
+    FLAG = "flag", "标记问题"
+    UPDATE_KNOWLEDGE = "update_knowledge", "完善知识库"
+    ATTACH = "attach", "添加附件"
+    HOLD_RECORDING = "hold_recording", "保全录音"
+
+
+class Role(Word):
+    """角色: what a person or a machine may do."""
+
+    AGENT = "agent", "话务员"
+    DISPATCHER = "dispatcher", "派单员"
+    HANDLER = "handler", "承办经办人"
+    UNIT_LEAD = "unit_lead", "承办单位负责人"
+    REVIEWER = "reviewer", "审核员"
+    CALLBACK = "callback", "回访员"
+    SUPERVISOR = "supervisor", "督办主管"
+    EDITOR = "editor", "知识库管理员"
+    AUDITOR = "auditor", "审计员"
+    ADMIN = "admin", "管理员"
+    CITIZEN = "citizen", "来电人"
+    SYSTEM = "system", "系统"
+
+
+class Channel(Word):
+    """渠道: how the demand reached the hotline (art. 2)."""
+
+    PHONE = "phone", "电话"
+    WEB = "web", "网站"
+    WECHAT = "wechat", "微信"
+    APP = "app", "手机APP"
+    PLATFORM = "platform", "其他平台"
+
+
+class Level(Word):
+    """层级: the five levels of art. 3."""
+
+    PROVINCE = "province", "省级"
+    PREFECTURE = "prefecture", "市（州）级"
+    COUNTY = "county", "县级"
+    TOWN = "town", "乡镇（街道）"
+    VILLAGE = "village", "村（社区）"
+
+
+class UnitKind(Word):
+    """单位性质: enterprises, schools and institutions are reached through the department in charge, art. 13(4)."""
+
+    GOVERNMENT = "government", "人民政府"
+    DEPARTMENT = "department", "职能部门"
+    INSTITUTION = "institution", "事业单位"
+    ENTERPRISE = "enterprise", "企业"
+    SCHOOL = "school", "高等院校"
+
+
+class ClockKind(Word):
+    """时限: one legal period running against one party."""
+
+    FORM_AND_TRANSFER = "form_and_transfer", "形成工单并转办"
+    REPORT_UP = "report_up", "报请上级协调"
+    RETURN = "return", "退单"
+    REPLY = "reply", "答复反馈"
+    SUPPLEMENT = "supplement", "补办"
+    CALLBACK = "callback", "回访"
+    REDO = "redo", "重新办理"
+    KNOWLEDGE_UPDATE = "knowledge_update", "知识库完善"
+    CITIZEN = "citizen", "来电人等候"
+    PERIOD_REPORT = "period_report", "月（季）度报告"
+    ANNUAL_REPORT = "annual_report", "年度报告"
+    RECORDING_RETENTION = "recording_retention", "录音保存"
+
+
+class Party(Word):
+    """责任方: whom a clock runs against. `CITIZEN` is the citizen's own ledger: nobody is judged by it alone."""
+
+    PLATFORM = "platform", "热线平台"
+    UNIT = "unit", "承办单位"
+    CITIZEN = "citizen", "来电人"
+
+
+class AssignmentRole(Word):
+    """One lead unit (牵头), any number of co-units (协办), art. 14(3)."""
+
+    LEAD = "lead", "牵头"
+    CO = "co", "协办"
+
+
+class AssignmentStatus(Word):
+    """Where one unit stands in one ticket."""
+
+    OPEN = "open", "办理中"
+    RETURN_PROPOSED = "return_proposed", "退单待审"
+    REPLIED = "replied", "已反馈"
+    RETURNED = "returned", "已退单"
+    RELEASED = "released", "已免除"
+    STOPPED = "stopped", "已终止"
+
+
+class Episode(Word):
+    """办理轮次: first handling, each supplement (补办), each redo (重办)."""
+
+    FIRST = "first", "首次办理"
+    SUPPLEMENT = "supplement", "补办"
+    REDO = "redo", "重办"
+
+
+class ReviewElement(Word):
+    """The four elements a review checks one by one, art. 14(6)."""
+
+    QUALITY = "quality", "办理质量"
+    PROCESS = "process", "流程规范"
+    CONTENT = "content", "内容具体"
+    COMPLETENESS = "completeness", "要素完整"
+
+
+class CallbackOutcome(Word):
+    """回访结果, art. 14(7)."""
+
+    SATISFIED = "satisfied", "满意"
+    BASICALLY_SATISFIED = "basically_satisfied", "基本满意"
+    DISSATISFIED = "dissatisfied", "不满意"
+    UNREACHABLE = "unreachable", "无法接通"
+    REFUSED_TO_SAY = "refused_to_say", "拒绝评价"
+
+
+class ReminderForm(Word):
+    """The forms of a reminder that art. 14(8) names, in the order of the ladder."""
+
+    NETWORK = "network", "网络"
+    SMS = "sms", "电话短信"
+    WRITTEN_NOTICE = "written_notice", "书面通知"
+    ON_SITE = "on_site", "现场督办"
+
+
+class Flag(Word):
+    """Conduct that art. 14(8) names; repeated, it becomes an accountability notice (通报)."""
+
+    OVERDUE = "overdue", "逾期不办"
+    IMPROPER_RETURN = "improper_return", "不当退单"
+    BUCK_PASSING = "buck_passing", "推诿扯皮"
+    FALSE_REPORT = "false_report", "谎报瞒报"
+    BAD_ATTITUDE = "bad_attitude", "态度恶劣"
+
+
+class KnowledgeOutcome(Word):
+    """How a unit met its duty of art. 23."""
+
+    SUBMITTED = "submitted", "已报送新知识"
+    UPDATED = "updated", "已更新知识"
+    NO_CHANGE = "no_change", "无需更新"
+
+
+class FileClass(Word):
+    """The classes under which complex cases keep their material, art. 14(9)."""
+
+    DEMAND = "demand", "诉求材料"
+    RESULT = "result", "办理材料"
+    MEETING = "meeting", "会议材料"
+    INSTRUCTION = "instruction", "领导批示文件"
+    LEGAL_BASIS = "legal_basis", "法律法规依据"
+    RECORDING = "recording", "电话录音"
+    OTHER = "other", "其他材料"
+
+
+class TransferTarget(Word):
+    """Where a call may be put through, art. 11(5), 12, 13(4), 39."""
+
+    POLICE = "110", "110 报警服务台"
+    FIRE = "119", "119 消防救援"
+    MEDICAL = "120", "120 医疗急救"
+    TRAFFIC = "122", "122 交通事故报警"
+    EXPERT = "expert", "专家座席"
+    UNIT = "unit", "相关单位"
+    OTHER_HOTLINE = "other_hotline", "其他热线"
+
+
+PLATFORM_STAFF = frozenset({Role.AGENT, Role.DISPATCHER, Role.REVIEWER, Role.CALLBACK, Role.SUPERVISOR})
+UNIT_STAFF = frozenset({Role.HANDLER, Role.UNIT_LEAD})
+
+VOCABULARY: tuple[type[Word], ...] = (
+    Matter,
+    State,
+    Act,
+    Role,
+    Channel,
+    Level,
+    UnitKind,
+    ClockKind,
+    Party,
+    AssignmentRole,
+    AssignmentStatus,
+    Episode,
+    ReviewElement,
+    CallbackOutcome,
+    ReminderForm,
+    Flag,
+    KnowledgeOutcome,
+    FileClass,
+    TransferTarget,
+)
