@@ -150,14 +150,18 @@ def _platforms(session: Session, platform_id: int | None, *, below: bool) -> fro
         return frozenset()
     if not below:
         return frozenset({platform_id})
-    children = session.execute(select(col(Platform.id)).where(col(Platform.parent_id) == platform_id)).scalars()
+    children = session.execute(
+        select(col(Platform.id)).where(col(Platform.parent_id) == platform_id)
+    ).scalars()
     return frozenset({platform_id, *children})
 
 
 def revoke(session: Session, token: str, at: datetime) -> bool:
     """Revoke a token; whether it was in force."""
     found = session.execute(
-        select(AccessToken).where(col(AccessToken.digest) == _digest(token), col(AccessToken.revoked_at).is_(None))
+        select(AccessToken).where(
+            col(AccessToken.digest) == _digest(token), col(AccessToken.revoked_at).is_(None)
+        )
     ).scalar_one_or_none()
     if found is None:
         return False

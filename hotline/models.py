@@ -321,7 +321,12 @@ class Clock(SQLModel, table=True):
             "due_at",
             postgresql_where=text("met_at IS NULL AND voided_at IS NULL"),
         ),
-        Index("ix_clocks_platform_due", "platform_id", "due_at"),
+        Index(
+            "ix_clocks_platform_due",
+            "platform_id",
+            "due_at",
+            postgresql_where=text("met_at IS NULL AND voided_at IS NULL"),
+        ),
         Index(
             "ix_clocks_provisional",
             "id",

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from importlib.resources import files
 from typing import Any
 
@@ -47,7 +47,9 @@ def import_areas(session: Session, text: str) -> int:
         level = _AREA_LEVELS.get(row["level"])
         code = row["code"]
         if level is None or not (code.isdigit() and len(code) == 12):
-            raise OrderInvalid(f"第 {line} 行：行政区划代码或层级无效（{code}，{row['level']}）。", field=f"row[{line}]")
+            raise OrderInvalid(
+                f"第 {line} 行：行政区划代码或层级无效（{code}，{row['level']}）。", field=f"row[{line}]"
+            )
         rows.append({"code": code, "name": row["name"], "level": level, "parent_code": row["parent"] or None})
     known = {row["code"] for row in rows} | set(session.execute(select(col(Area.code))).scalars())
     _check_parents(rows, known)
@@ -63,10 +65,23 @@ def import_categories(session: Session, text: str) -> int:
     rows: list[dict[str, Any]] = []
     for line, row in _rows(text, ("code", "parent", "level", "name")):
         code, parent, level = row["code"], row["parent"], row["level"]
-        fits = level in ("1", "2", "3") and code.isdigit() and len(code) == 2 * int(level) and parent == code[:-2]
+        fits = (
+            level in ("1", "2", "3")
+            and code.isdigit()
+            and len(code) == 2 * int(level)
+            and parent == code[:-2]
+        )
         if not fits:
             raise OrderInvalid(f"第 {line} 行：分类代码 {code} 与层级、上级不符。", field=f"row[{line}]")
-        rows.append({"code": code, "name": row["name"], "level": int(level), "parent_code": parent or None, "active": True})
+        rows.append(
+            {
+                "code": code,
+                "name": row["name"],
+                "level": int(level),
+                "parent_code": parent or None,
+                "active": True,
+            }
+        )
     known = {row["code"] for row in rows} | set(session.execute(select(col(Category.code))).scalars())
     _check_parents(rows, known)
     _upsert(session, Category, rows)
@@ -89,7 +104,7 @@ def _rows(text: str, columns: tuple[str, ...]) -> Iterable[tuple[int, Mapping[st
         yield line, clean
 
 
-def _check_parents(rows: Iterable[Mapping[str, Any]], known: set[str]) -> None:
+def _check_parents(rows: Iterable[Mapping[str, Any]], known: Set[Any]) -> None:
     for row in rows:
         if row["parent_code"] is not None and row["parent_code"] not in known:
             raise OrderInvalid(f"代码 {row['code']} 的上级 {row['parent_code']} 不存在。", field="parent")

@@ -1,0 +1,509 @@
+"""What people and programs are shown of a ticket. Callers' personal data is masked here, always."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from hotline import ledger, numbers
+from hotline.access import Actor
+from hotline.desk import OPEN_PARTS, Office
+from hotline.models import (
+    Assignment,
+    Attachment,
+    CallbackAttempt,
+    Clock,
+    ClockMove,
+    Extension,
+    LedgerEntry,
+    OrgUnit,
+    Person,
+    Reply,
+    ReturnProposal,
+    Review,
+    Ticket,
+)
+from hotline.queues import Row
+from hotline.sealing import Sealer, mask_name, mask_phone
+from workflow.deadlines import CHINA
+from workflow.errors import IllegalMove
+from workflow.lifecycle import Facts, fire, open_acts
+from workflow.vocabulary import (
+    UNIT_STAFF,
+    Act,
+    AssignmentRole,
+    AssignmentStatus,
+    CallbackOutcome,
+    Channel,
+    ClockKind,
+    Episode,
+    FileClass,
+    Matter,
+    Party,
+    ReviewElement,
+    Role,
+    State,
+)
+
+
+class CallerView(BaseModel):
+    """The caller, masked."""
+
+    name: str | None
+    phone: str | None
+    has_address: bool
+    confidential: bool
+
+
+class ClockView(BaseModel):
+    """One legal period: due, met, lapsed or voided. `working_days_left` counts from the viewer's day; None once it stopped."""
+
+    id: int
+    kind: ClockKind
+    party: Party
+    unit: str | None
+    article: str
+    duty: bool
+    episode: Episode
+    episode_no: int
+    opened_at: datetime
+    original_due_on: date
+    due_on: date
+    due_at: datetime
+    provisional: bool
+    extension_days: int
+    met_at: datetime | None
+    lapsed_at: datetime | None
+    voided_at: datetime | None
+    working_days_left: int | None
+
+
+class PartView(BaseModel):
+    """One unit's part."""
+
+    unit: str
+    unit_name: str
+    role: AssignmentRole
+    status: AssignmentStatus
+    instruction: str | None
+    dispatched_at: datetime
+    signed_at: datetime | None
+    signed_by: str | None
+    answered_at: datetime | None
+    reported_at: datetime | None
+
+
+class ReplyView(BaseModel):
+    """What a unit reported back, in which episode."""
+
+    unit: str
+    episode: Episode
+    episode_no: int
+    content: str
+    handled_by: str
+    reported_at: datetime
+
+
+class ReviewView(BaseModel):
+    """One review, element by element."""
+
+    episode_no: int
+    passed: bool
+    elements: dict[ReviewElement, dict[str, Any]]
+    note: str | None
+    days: int | None
+    reviewed_by: str
+    reviewed_at: datetime
+
+
+class CallbackView(BaseModel):
+    """One callback attempt."""
+
+    episode_no: int
+    outcome: CallbackOutcome
+    conclusive: bool
+    solved: bool | None
+    remark: str | None
+    attempted_by: str
+    attempted_at: datetime
+
+
+class ExtensionView(BaseModel):
+    """One extension: asked, decided, told."""
+
+    unit: str
+    reason: str
+    explanation: str
+    days_asked: int
+    asked_at: datetime
+    approved: bool | None
+    days_granted: int | None
+    decided_by: str | None
+    decided_at: datetime | None
+    decision_reason: str | None
+    caller_told_at: datetime | None
+
+
+class ReturnView(BaseModel):
+    """One proposed return and what was decided."""
+
+    unit: str
+    grounds: str
+    suggestion: str
+    suggested_unit: str | None
+    proposed_at: datetime
+    upheld: bool | None
+    decided_at: datetime | None
+    decision_reason: str | None
+
+
+class FileView(BaseModel):
+    """One attachment; its bytes are at `/tickets/{number}/attachments/{id}`."""
+
+    id: int
+    file_class: FileClass
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    added_by: str
+    added_at: datetime
+    retain_until: date | None
+    held: bool
+    destroyed_at: datetime | None
+
+
+class TicketLine(BaseModel):
+    """One line of a queue."""
+
+    number: str
+    state: State
+    matter: Matter
+    channel: Channel
+    category: str
+    area: str
+    title: str
+    received_at: datetime
+    lead: str | None
+    due_at: datetime | None
+    due_kind: ClockKind | None
+    overdue: bool
+    version: int
+
+
+class ActResult(BaseModel):
+    """A ticket right after an act: where it stands and what this actor may do next."""
+
+    number: str
+    spoken: str
+    state: State
+    version: int
+    acts: list[Act]
+    clocks: list[ClockView]
+
+
+class TicketView(ActResult):
+    """A ticket whole, but for its timeline."""
+
+    matter: Matter
+    channel: Channel
+    category: str
+    area: str
+    title: str
+    content: str
+    received_at: datetime
+    created_at: datetime
+    first_receiver: str | None
+    caller: CallerView
+    complex: bool
+    episode: Episode
+    episode_no: int
+    outcome: str | None
+    knowledge_told: str | None
+    merged_into: str | None
+    merged: list[str]
+    ended_at: datetime | None
+    archived_at: datetime | None
+    parts: list[PartView]
+    replies: list[ReplyView]
+    reviews: list[ReviewView]
+    callbacks: list[CallbackView]
+    extensions: list[ExtensionView]
+    returns: list[ReturnView]
+    attachments: list[FileView]
+
+
+class EntryView(BaseModel):
+    """One entry of the timeline, from the ledger."""
+
+    seq: int
+    act: str
+    actor: str
+    actor_kind: str
+    from_state: State | None
+    to_state: State
+    article: str | None
+    effective_at: datetime
+    recorded_at: datetime
+    payload: dict[str, Any]
+    hash: str
+
+
+class Reader:
+    """Reads tickets for one actor at one instant."""
+
+    def __init__(self, session: Session, actor: Actor, office: Office, at: datetime) -> None:
+        self.session = session
+        self.actor = actor
+        self.office = office
+        self.at = at
+
+    def line(self, row: Row) -> TicketLine:
+        """A queue's row as people see it."""
+        ticket = row.ticket
+        return TicketLine(
+            number=ticket.number,
+            state=ticket.state,
+            matter=ticket.matter,
+            channel=ticket.channel,
+            category=ticket.category_code,
+            area=ticket.area_code,
+            title=ticket.title,
+            received_at=ticket.received_at,
+            lead=row.lead,
+            due_at=row.due_at,
+            due_kind=ClockKind(row.due_kind) if row.due_kind else None,
+            overdue=row.lapsed or (row.due_at is not None and row.due_at <= self.at),
+            version=ticket.version,
+        )
+
+    def result(self, ticket: Ticket, parts: Sequence[Assignment], clocks: Iterable[Clock]) -> ActResult:
+        """A ticket after an act, from the rows the act had at hand."""
+        mine = self._own(parts)
+        seen = [c for c in clocks if mine is None or c.unit_id in (None, self.actor.unit_id)]
+        units = self._units({c.unit_id for c in seen if c.unit_id})
+        return ActResult(
+            number=ticket.number,
+            spoken=numbers.spoken(ticket.number),
+            state=ticket.state,
+            version=ticket.version,
+            acts=self.acts(ticket, parts, seen),
+            clocks=[self._clock(c, ticket, units) for c in seen],
+        )
+
+    def whole(self, ticket: Ticket) -> TicketView:
+        """A ticket whole. A co-unit sees only its own part's replies, extensions and returns."""
+        parts = self._all(Assignment, ticket)
+        own = self._own(parts)
+        ids = {p.id for p in (own if own is not None else parts)}
+        units = self._units({p.unit_id for p in parts})
+        of_part = {p.id: units[p.unit_id].code for p in parts}
+        brief = self.result(ticket, parts, self._all(Clock, ticket))
+        merged_into = self.session.get(Ticket, ticket.merged_into_id) if ticket.merged_into_id else None
+        merged = self.session.execute(
+            select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id).order_by(col(Ticket.id))
+        ).scalars()
+        receiver = self.session.get(Person, ticket.first_receiver_id) if ticket.first_receiver_id else None
+        return TicketView(
+            **brief.model_dump(),
+            matter=ticket.matter,
+            channel=ticket.channel,
+            category=ticket.category_code,
+            area=ticket.area_code,
+            title=ticket.title,
+            content=ticket.content,
+            received_at=ticket.received_at,
+            created_at=ticket.created_at,
+            first_receiver=receiver.name if receiver else None,
+            caller=caller_view(self.office.sealer, ticket),
+            complex=ticket.complex,
+            episode=ticket.episode,
+            episode_no=ticket.episode_no,
+            outcome=ticket.outcome,
+            knowledge_told=ticket.knowledge_told,
+            merged_into=merged_into.number if merged_into and own is None else None,
+            merged=list(merged) if own is None else [],
+            ended_at=ticket.ended_at,
+            archived_at=ticket.archived_at,
+            parts=[self._part(p, units[p.unit_id]) for p in parts if p.id in ids],
+            replies=[_reply(r, of_part) for r in self._all(Reply, ticket) if r.assignment_id in ids],
+            reviews=[ReviewView(**r.model_dump()) for r in self._all(Review, ticket)],
+            callbacks=[CallbackView(**c.model_dump()) for c in self._all(CallbackAttempt, ticket)],
+            extensions=[
+                _extension(e, of_part) for e in self._all(Extension, ticket) if e.assignment_id in ids
+            ],
+            returns=[
+                self._return(r, of_part) for r in self._all(ReturnProposal, ticket) if r.assignment_id in ids
+            ],
+            attachments=[FileView(**f.model_dump()) for f in self._all(Attachment, ticket)],
+        )
+
+    def timeline(self, ticket: Ticket) -> list[EntryView]:
+        """The ticket's history. A co-unit sees what concerns the ticket as a whole and its own part, not the other units' part."""
+        parts = self._all(Assignment, ticket)
+        own = self._own(parts)
+        entries = ledger.entries_of(self.session, ticket.id)
+        if own is not None:
+            entries = [e for e in entries if e.payload.get("unit") in (None, self.actor.unit_id)]
+        return [_entry(e) for e in entries]
+
+    def clock_moves(self, clock_id: int) -> list[ClockMove]:
+        """How a clock's due date came to be what it is, oldest first."""
+        statement = select(ClockMove).where(col(ClockMove.clock_id) == clock_id).order_by(col(ClockMove.id))
+        return list(self.session.execute(statement).scalars())
+
+    # --- what may be done next -----------------------------------------------------------------------------------
+
+    def acts(self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock]) -> list[Act]:
+        """The acts this actor could do now: the table's moves, narrowed by the facts of the ticket."""
+        offered = open_acts(ticket.state, self.actor.roles)
+        if self.actor.is_unit:
+            return self._unit_acts(ticket, parts, clocks, offered)
+        if ticket.platform_id not in self.actor.platform_ids:
+            return []
+        facts = self._platform_facts(ticket, parts, clocks)
+        return [act for act in offered if facts.get(act, True)]
+
+    def _unit_acts(
+        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], offered: Sequence[Act]
+    ) -> list[Act]:
+        own = [p for p in parts if p.unit_id == self.actor.unit_id]
+        if not own:
+            return []
+        part = own[-1]
+        running = {
+            c.kind for c in clocks if c.assignment_id == part.id and c.met_at is None and c.voided_at is None
+        }
+        in_time = {
+            c.kind for c in clocks if c.assignment_id == part.id and c.met_at is None and c.due_at > self.at
+        }
+        owes = part.status is AssignmentStatus.OPEN
+        signed = part.signed_at is not None
+        may = {
+            Act.SIGN: owes and not signed,
+            Act.PROPOSE_RETURN: owes and ClockKind.RETURN in in_time and part.reported_at is None,
+            Act.CONVERT_TO_COMPLEX: owes
+            and ClockKind.REPLY in in_time
+            and not ticket.complex
+            and ticket.matter in (Matter.INQUIRY, Matter.HELP),
+            Act.REQUEST_EXTENSION: owes
+            and ClockKind.REPLY in in_time
+            and not self._extension(ticket, pending=True),
+            Act.REPORT_PROGRESS: owes,
+            Act.ANSWER_CITIZEN: owes and signed and part.answered_at is None,
+            Act.REPLY: owes and signed and part.reported_at is None,
+            Act.UPDATE_KNOWLEDGE: ClockKind.KNOWLEDGE_UPDATE in running,
+        }
+        facts = Facts(by_lead=part.role is AssignmentRole.LEAD, signed=signed)
+        return [act for act in offered if may.get(act, True) and self._legal(ticket.state, act, facts)]
+
+    def _legal(self, state: State, act: Act, facts: Facts) -> bool:
+        try:
+            fire(state, act, facts, self.actor.roles & UNIT_STAFF)
+        except IllegalMove:
+            return False
+        return True
+
+    def _platform_facts(
+        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock]
+    ) -> dict[Act, bool]:
+        returning = any(p.status is AssignmentStatus.RETURN_PROPOSED for p in parts)
+        co_working = any(p.role is AssignmentRole.CO and p.status in OPEN_PARTS for p in parts)
+        calling = any(
+            c.kind is ClockKind.CALLBACK and c.met_at is None and c.voided_at is None for c in clocks
+        )
+        supervisor = Role.SUPERVISOR in self.actor.roles
+        has_parts = bool(parts)
+        pending = has_parts and self._extension(ticket, pending=True)
+        return {
+            Act.UPHOLD_RETURN: returning,
+            Act.REJECT_RETURN: returning,
+            Act.APPROVE_EXTENSION: pending,
+            Act.REFUSE_EXTENSION: pending,
+            Act.NOTIFY_EXTENSION: has_parts and self._extension(ticket, pending=False),
+            Act.RELEASE_UNIT: co_working,
+            Act.RECORD_CALLBACK: ticket.state is not State.MERGED or calling,
+            Act.HAND_OVER: supervisor or ticket.first_receiver_id == self.actor.id,
+            Act.REMIND: any(p.status in OPEN_PARTS for p in parts),
+            Act.FLAG: has_parts,
+        }
+
+    def _extension(self, ticket: Ticket, *, pending: bool) -> bool:
+        tests = [col(Extension.ticket_id) == ticket.id]
+        tests += (
+            [col(Extension.approved).is_(None)]
+            if pending
+            else [col(Extension.approved).is_(True), col(Extension.caller_told_at).is_(None)]
+        )
+        if self.actor.is_unit:
+            tests.append(col(Assignment.unit_id) == self.actor.unit_id)
+        statement = select(col(Extension.id)).join(
+            Assignment, col(Assignment.id) == col(Extension.assignment_id)
+        )
+        return self.session.execute(statement.where(*tests).limit(1)).first() is not None
+
+    # --- pieces ---------------------------------------------------------------------------------------------------
+
+    def _own(self, parts: Sequence[Assignment]) -> list[Assignment] | None:
+        """The acting co-unit's own parts; None where everything may be seen (platform staff, the lead unit)."""
+        if not self.actor.is_unit:
+            return None
+        own = [p for p in parts if p.unit_id == self.actor.unit_id]
+        leads = any(p.role is AssignmentRole.LEAD and p.status is not AssignmentStatus.RETURNED for p in own)
+        return None if leads else own
+
+    def _all(self, table: Any, ticket: Ticket) -> list[Any]:
+        statement = select(table).where(col(table.ticket_id) == ticket.id).order_by(col(table.id))
+        return list(self.session.execute(statement).scalars())
+
+    def _units(self, ids: set[int]) -> dict[int, OrgUnit]:
+        if not ids:
+            return {}
+        found = self.session.execute(select(OrgUnit).where(col(OrgUnit.id).in_(sorted(ids)))).scalars()
+        return {unit.id: unit for unit in found}
+
+    def _clock(self, clock: Clock, ticket: Ticket, units: Mapping[int, OrgUnit]) -> ClockView:
+        stopped = clock.met_at is not None or clock.voided_at is not None
+        unit = units.get(clock.unit_id) if clock.unit_id else None
+        calendar = self.office.calendars.of(unit.platform_id if unit else ticket.platform_id)
+        left = None if stopped else calendar.between(self.at.astimezone(CHINA).date(), clock.due_on)
+        content = clock.model_dump(exclude={"unit"})
+        return ClockView(**content, unit=unit.code if unit else None, working_days_left=left)
+
+    def _part(self, part: Assignment, unit: OrgUnit) -> PartView:
+        return PartView(**part.model_dump(), unit=unit.code, unit_name=unit.name)
+
+    def _return(self, proposal: ReturnProposal, of_part: Mapping[int, str]) -> ReturnView:
+        suggested = (
+            self.session.get(OrgUnit, proposal.suggested_unit_id) if proposal.suggested_unit_id else None
+        )
+        return ReturnView(
+            **proposal.model_dump(),
+            unit=of_part[proposal.assignment_id],
+            suggested_unit=suggested.code if suggested else None,
+        )
+
+
+def caller_view(sealer: Sealer, ticket: Ticket) -> CallerView:
+    """The caller, masked."""
+    return CallerView(
+        name=mask_name(sealer.open(ticket.caller_name)),
+        phone=mask_phone(sealer.open(ticket.caller_phone)),
+        has_address=ticket.caller_address is not None,
+        confidential=ticket.confidential,
+    )
+
+
+def _reply(reply: Reply, of_part: Mapping[int, str]) -> ReplyView:
+    return ReplyView(**reply.model_dump(), unit=of_part[reply.assignment_id])
+
+
+def _extension(extension: Extension, of_part: Mapping[int, str]) -> ExtensionView:
+    return ExtensionView(**extension.model_dump(), unit=of_part[extension.assignment_id])
+
+
+def _entry(entry: LedgerEntry) -> EntryView:
+    return EntryView(**entry.model_dump(exclude={"hash"}), actor=entry.actor_name, hash=entry.hash.hex())
