@@ -59,10 +59,20 @@ class Calendars:
         return calendar
 
 
-def _read(session: Session) -> tuple[dict[int, Arrangement], dict[int, dict[date, str]]]:
+def as_of(session: Session, version: int, platform_id: int | None) -> WorkCalendar:
+    """The calendar of a platform as it stood at `version`, for a certificate of a date counted then."""
+    arrangements, overlays = _read(session, version)
+    return WorkCalendar(arrangements, overlays.get(platform_id or 0))
+
+
+def _read(
+    session: Session, version: int | None = None
+) -> tuple[dict[int, Arrangement], dict[int, dict[date, str]]]:
     arrangements = dict(shipped())
     overlays: dict[int, dict[date, str]] = {}
     for row in session.execute(_newest_last()).scalars():
+        if version is not None and row.id > version:
+            break
         if row.year is not None:
             arrangements[row.year] = parse_arrangement(row.content)
         elif row.platform_id is not None:
@@ -234,6 +244,7 @@ def settle(session: Session, as_of: datetime) -> list[MovedDue]:
 __all__ = [
     "Calendars",
     "MovedDue",
+    "as_of",
     "load_notice",
     "newest_version",
     "parse_notice",

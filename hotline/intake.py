@@ -18,7 +18,6 @@ from hotline.orders import (
     MergeOrder,
     Order,
     RefuseOrder,
-    RegisterOrder,
     ReportUpOrder,
     TransferOrder,
     instant,
@@ -37,17 +36,12 @@ class AlreadyRegistered(RuleBroken):
     code = "already_registered"
 
 
-def register(desk: Desk, demand: Demand, platform_id: int | None = None) -> Case:
-    """Register a demand for a later decision (待认定); receipt's clocks run from `received_at`."""
-    return _born(desk, demand, platform_id, Act.REGISTER, RegisterOrder())
-
-
-def take(desk: Desk, demand: Demand, decision: Order, platform_id: int | None = None) -> Case:
-    """Register a demand and decide on it at once: accept, refuse, answer, transfer or report up, one act, one entry.
+def take(desk: Desk, demand: Demand, verb: Act, decision: Order, platform_id: int | None = None) -> Case:
+    """Register a demand and decide on it at once, one act, one entry: register (decide later), accept, refuse,
+    answer_at_once, transfer or report_up. Receipt's clocks run from `received_at`.
 
     Raises `OrderInvalid` naming the field, `AlreadyRegistered` for a call already registered.
     """
-    verb = _DECISIONS[type(decision)]
     return _born(desk, demand, platform_id, verb, decision)
 
 
@@ -92,15 +86,6 @@ def decide(desk: Desk, number: str, order: DecideOrder) -> Case:
     return act(
         desk, case, Act.DECIDE, facts=facts, turn=Turn(ends=order.outcome != "accept"), payload=payload
     )
-
-
-_DECISIONS: dict[type[Order], Act] = {
-    AcceptOrder: Act.ACCEPT,
-    RefuseOrder: Act.REFUSE,
-    AnswerOrder: Act.ANSWER_AT_ONCE,
-    TransferOrder: Act.TRANSFER,
-    ReportUpOrder: Act.REPORT_UP,
-}
 
 
 def _decide_alone(desk: Desk, case: Case, verb: Act, order: Order) -> Case:

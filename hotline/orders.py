@@ -411,3 +411,6 @@ class EmergencyOrder(Order):
 def instant(given: datetime | None, default: datetime) -> datetime:
     """`given`, or `default` where nothing was given."""
     return default if given is None else given
+
+
+KeyPath = Annotated[int, Field(ge=1, le=2**62)]

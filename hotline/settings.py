@@ -64,9 +64,6 @@ class Settings(BaseSettings):
     attachment_max_bytes: int = Field(default=20 * 1024 * 1024, gt=0)
     """Bytes one attachment may have (20 MiB)."""
 
-    day_end: str = Field(default="24:00", pattern=r"^(24:00|([01]\d|2[0-3]):[0-5]\d)$")
-    """When the last day of a limit ends, Asia/Shanghai."""
-
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 

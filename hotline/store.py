@@ -7,27 +7,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine
 
-from workflow.errors import RuleBroken
-
-
-class StoreUnavailable(RuleBroken):
-    """The database cannot be reached or is not one this project supports."""
-
-    code = "store_unavailable"
-
-
-def normalise(url: str) -> str:
-    """The SQLAlchemy URL for a PostgreSQL URL as people write it. Raises `StoreUnavailable` for another dialect."""
-    scheme, _, rest = url.partition("://")
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-        return f"postgresql+psycopg://{rest}"
-    raise StoreUnavailable(f"HOTLINE_DATABASE_URL 须为 PostgreSQL 地址（postgresql://…），现为 {scheme}://…")
-
 
 def make_engine(url: str, *, pool_size: int = 20) -> Engine:
-    """An engine with a pool of `pool_size` connections, session time zone UTC, a statement time-out of 60 s."""
+    """An engine for `url` (`postgresql+psycopg://…`, as `Settings.database_url` has it) with a pool of `pool_size` connections, session time zone UTC, a statement time-out of 60 s."""
     return create_engine(
-        normalise(url),
+        url,
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=False,
@@ -50,7 +34,7 @@ def alembic_config(url: str) -> Config:
     """Alembic's configuration for `url`, without an ini file."""
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
-    config.set_main_option("sqlalchemy.url", normalise(url).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 
 

@@ -118,8 +118,12 @@ def certify(
     opened_at: datetime,
     length: int | None = None,
     extension_days: int = 0,
+    kind: ClockKind | None = None,
 ) -> Certificate:
-    """The certificate of a period of `limit` opened at `opened_at` (aware) and extended by `extension_days` working days."""
+    """The certificate of a period of `limit` opened at `opened_at` (aware) and extended by `extension_days` working days.
+
+    `kind` names the clock where it is not the limit's own (来电人等候 counts by the reply limit).
+    """
     day_end = statute.word("day_end")
     first = due_of(limit, opened_at, calendar, day_end=day_end, length=length)
     due: Due = extended(first.on, extension_days, calendar, day_end=day_end) if extension_days else first
@@ -135,7 +139,7 @@ def certify(
         more, further = _days(calendar, first.on, extension_days)
         notices = tuple(dict.fromkeys((*notices, *further)))
     return Certificate(
-        kind=limit.kind,
+        kind=kind or limit.kind,
         document=f"《{statute.head.name}》",
         article=limit.article,
         article_text=limit.text,

@@ -553,7 +553,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_clocks_platform_due", "clocks", ["platform_id", "due_at"], unique=False)
+    op.create_index(
+        "ix_clocks_platform_due",
+        "clocks",
+        ["platform_id", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("met_at IS NULL AND voided_at IS NULL"),
+    )
     op.create_index(
         "ix_clocks_provisional",
         "clocks",
@@ -765,7 +771,11 @@ def downgrade() -> None:
             "provisional AND met_at IS NULL AND lapsed_at IS NULL AND voided_at IS NULL"
         ),
     )
-    op.drop_index("ix_clocks_platform_due", table_name="clocks")
+    op.drop_index(
+        "ix_clocks_platform_due",
+        table_name="clocks",
+        postgresql_where=sa.text("met_at IS NULL AND voided_at IS NULL"),
+    )
     op.drop_table("clocks")
     op.drop_index(op.f("ix_reviews_ticket_id"), table_name="reviews")
     op.drop_table("reviews")

@@ -1,0 +1,454 @@
+"""`hotline`: run the server and the ticker, migrate, demo data, and ask about dates, tickets and ledgers."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, col
+
+from api import docs as generated
+from api import main as app_factory
+from api import scheduler
+from calendar_cn.arrangements import ArrangementInvalid
+from calendar_cn.working_days import CalendarRange, WorkCalendar
+from hotline import accounts, calendars, embedded, ledger, numbers, reference
+from hotline.access import Actor
+from hotline.models import Person, Ticket
+from hotline.office import open_office
+from hotline.settings import Settings, load_settings
+from hotline.store import make_engine
+from hotline.store import migrate as migrate_database
+from hotline.views import Reader
+from workflow.certificate import certify
+from workflow.deadlines import CHINA, local_day
+from workflow.errors import RuleBroken
+from workflow.statute import load as load_pack
+from workflow.vocabulary import Act, ClockKind, Matter, Role
+
+app = typer.Typer(
+    name="hotline",
+    help="12345 政务服务便民热线工单引擎。数据库：HOTLINE_DATABASE_URL，缺省自动启动内置 PostgreSQL。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+calendar_app = typer.Typer(help="工作日日历：推算、查看、加载放假安排。", no_args_is_help=True)
+ticket_app = typer.Typer(help="查看工单。", no_args_is_help=True)
+token_app = typer.Typer(help="访问令牌。", no_args_is_help=True)
+db_app = typer.Typer(help="内置数据库。", no_args_is_help=True)
+app.add_typer(calendar_app, name="calendar")
+app.add_typer(ticket_app, name="ticket")
+app.add_typer(token_app, name="token")
+app.add_typer(db_app, name="db")
+
+AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
+
+
+def main() -> None:
+    """The console script: failures a person can mend are told in one line, without a traceback."""
+    try:
+        app()
+    except RuleBroken as error:
+        _fail(error.message)
+    except (embedded.EmbeddedUnavailable, ArrangementInvalid, CalendarRange) as error:
+        _fail(str(error))
+    except ValidationError as error:
+        _fail(
+            "设置无效：" + "；".join(f"HOTLINE_{str(e['loc'][0]).upper()} {e['msg']}" for e in error.errors())
+        )
+    except OperationalError:
+        _fail("数据库无法连接，请检查 HOTLINE_DATABASE_URL 或数据库是否在运行。")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"错误：{message}", err=True)
+    sys.exit(1)
+
+
+def _say(as_json: bool, data: Any, text: str) -> None:
+    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def database_url(settings: Settings) -> str:
+    """The database named by the settings, or the embedded one, found or started."""
+    return settings.database_url or embedded.find_or_start(settings.data_dir)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Engine]:
+    engine = make_engine(database_url(settings), pool_size=5)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def prepare(settings: Settings) -> str:
+    """The database, migrated and holding the reference data; returns its URL."""
+    url = database_url(settings)
+    migrate_database(url)
+    engine = make_engine(url, pool_size=1)
+    with Session(engine) as session:
+        reference.load_shipped(session)
+        session.commit()
+    engine.dispose()
+    return url
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="监听地址，缺省 HOTLINE_HOST 或 127.0.0.1。")] = None,
+    port: Annotated[int | None, typer.Option(help="监听端口，缺省 HOTLINE_PORT 或 12345。")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="进程数。")] = 1,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="数据库为空时先填入虚构的演示数据，并打印登录令牌。")
+    ] = False,
+    tick: Annotated[bool, typer.Option("--tick/--no-tick", help="同时运行到期检查。")] = True,
+) -> None:
+    """启动服务：数据库就绪、迁移、接口与到期检查。"""
+    settings = load_settings()
+    _logging(settings)
+    url = prepare(settings)
+    address = f"http://{host or settings.host}:{port if port is not None else settings.port}"
+    if demo:
+        from hotline.demo import driver
+
+        logins = driver.ensure_demo(url, settings, now=_now())
+        typer.echo(driver.logins_text(logins))
+    typer.echo(f"服务地址：{address}    接口说明：{address}/api/v1/openapi.json")
+    where = {"host": host or settings.host, "port": port if port is not None else settings.port}
+    if workers == 1:
+        runtime = app_factory.make_runtime(settings, url)
+        uvicorn.run(
+            app_factory.create_app(runtime, ticking=tick),
+            log_config=None,
+            timeout_graceful_shutdown=2,
+            **where,  # type: ignore[arg-type]
+        )
+        return
+    os.environ |= {"HOTLINE_DATABASE_URL": url, "HOTLINE_TICKING": "1" if tick else "0"}
+    uvicorn.run(
+        "api.cli:app_of_worker",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        timeout_graceful_shutdown=2,
+        **where,  # type: ignore[arg-type]
+    )
+
+
+def app_of_worker() -> Any:
+    """The app of one of several workers, on the database the parent prepared."""
+    settings = load_settings()
+    _logging(settings)
+    assert settings.database_url is not None
+    runtime = app_factory.make_runtime(settings, settings.database_url)
+    return app_factory.create_app(runtime, ticking=os.environ.get("HOTLINE_TICKING") == "1")
+
+
+@app.command()
+def schedule(
+    once: Annotated[bool, typer.Option("--once", help="各项检查只运行一遍，然后退出。")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """只运行到期检查、提醒等定时任务；可同时运行多个。"""
+    settings = load_settings()
+    _logging(settings)
+    runtime = app_factory.make_runtime(settings, prepare(settings))
+    if once:
+        done = {job.name: scheduler.run(runtime, job) for job in scheduler.JOBS}
+        _say(as_json, done, "\n".join(f"{name}\t{count}" for name, count in done.items()))
+        return
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    ticker = scheduler.start(runtime)
+    typer.echo("定时任务已启动，按 Ctrl-C 停止。")
+    stop.wait()
+    ticker.shutdown()
+    runtime.engine.dispose()
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Argument(help="目标版本，缺省为最新。")] = "head", as_json: AsJson = False
+) -> None:
+    """把数据库迁移到指定版本，并载入行政区划和诉求分类。"""
+    settings = load_settings()
+    if revision == "head":
+        prepare(settings)
+    else:
+        migrate_database(database_url(settings), revision)
+    _say(as_json, {"revision": revision}, f"数据库已迁移到 {revision}。")
+
+
+@app.command()
+def demo(
+    tickets: Annotated[int, typer.Option(min=1, max=1_000_000, help="工单数。")] = 5000,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="不再询问：清空现有数据。")] = False,
+    seed: Annotated[int, typer.Option(help="随机种子，同一种子得到同样的数据。")] = 12345,
+    as_json: AsJson = False,
+) -> None:
+    """清空数据库并填入虚构的演示平台：1 个省平台、8 个市州平台，过去半年的工单逐个办理而成。"""
+    settings = load_settings()
+    _logging(settings)
+    if not yes:
+        typer.confirm("将清空数据库中的全部数据，确定吗？", abort=True)
+    from hotline.demo import driver
+
+    url = prepare(settings)
+    logins = driver.reset_and_fill(
+        url, settings, now=_now(), tickets=tickets, seed=seed, progress=not as_json
+    )
+    _say(as_json, logins, driver.logins_text(logins))
+
+
+def _logging(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+
+
+# --- dates -----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def due(
+    matter: Annotated[Matter, typer.Option(help="诉求性质。")],
+    dispatched: Annotated[str, typer.Option(help="派单时间，须带时区，如 2026-02-13T10:00+08:00。")],
+    complex_: Annotated[bool, typer.Option("--complex", help="按复杂事项（咨询、求助类）。")] = False,
+    explain: Annotated[bool, typer.Option("--explain/--no-explain", help="逐日说明。")] = True,
+    pack: Annotated[str, typer.Option(help="规则包。")] = "qinghai-2022",
+    as_json: AsJson = False,
+) -> None:
+    """推算承办单位的答复期限，逐日说明。不需要数据库。"""
+    at = _instant(dispatched)
+    statute = load_pack(pack)
+    limit = statute.limit(ClockKind.REPLY, local_day(at), matter, complex_=complex_)
+    proof = certify(limit, statute, WorkCalendar(), opened_by=Act.DISPATCH.label, opened_at=at)
+    text = f"{proof.due_on}" + (f"\n{proof.as_text()}" if explain else "")
+    _say(as_json, proof.as_data(), text)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"时间 {text} 无法识别，写法如 2026-02-13T10:00+08:00") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=CHINA)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"日期 {text} 无法识别，写法如 2026-02-13") from None
+
+
+@calendar_app.command("add")
+def calendar_add(
+    day: Annotated[str, typer.Argument(help="起算日，当日不计入。")],
+    n: Annotated[int, typer.Argument(min=0, max=10_000, help="工作日数。")],
+    explain: Annotated[bool, typer.Option("--explain", help="逐日说明。")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """某日之后第 N 个工作日。不需要数据库。"""
+    explained = WorkCalendar().explain(_day(day), n)
+    lines = [f"{explained.due_on}" + ("（暂定）" if explained.provisional else "")]
+    if explain:
+        lines += [
+            f"  {d.date} {d.weekday_cn}  {f'第 {d.index} 个工作日' if d.counted else '不计'}  {d.reason}"
+            for d in explained.days
+        ]
+    data = {"due_on": explained.due_on, "provisional": explained.provisional, "notices": explained.notices}
+    if explain:
+        data["days"] = [{n: getattr(d, n) for n in d.__slots__} for d in explained.days]
+    _say(as_json, data, "\n".join(lines))
+
+
+@calendar_app.command("load")
+def calendar_load(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="放假安排的 JSON 文件。")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="直接加载；缺省只预览将变动的期限。")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """预览或加载某年的放假安排；已办结或已逾期的期限不重新判定。"""
+    content = file.read_text("utf-8-sig")
+    arrangement = calendars.parse_notice(content)
+    settings = load_settings()
+    with _database(settings) as engine, Session(engine) as session:
+        if yes:
+            moved = calendars.load_notice(session, arrangement, json.loads(content), by="cli", at=_now())
+            session.commit()
+        else:
+            moved = calendars.preview(session, arrangement)
+    lines = [
+        f"{arrangement.year} 年放假安排：{'已加载' if yes else '预览'}，变动 {len(moved)} 个进行中的期限。"
+    ]
+    lines += [f"  {m.kind}  {m.from_due_on} → {m.to_due_on}" for m in moved[:50]]
+    if not yes:
+        lines.append("确认后加 --yes 加载。")
+    data = {
+        "year": arrangement.year,
+        "loaded": yes,
+        "moved": [{n: getattr(m, n) for n in m.__slots__} for m in moved],
+    }
+    _say(as_json, data, "\n".join(lines))
+
+
+@calendar_app.command("years")
+def calendar_years(as_json: AsJson = False) -> None:
+    """已有放假通知的年度（随程序发布的）。"""
+    years = sorted(WorkCalendar().noticed_years)
+    _say(as_json, years, f"{years[0]}—{years[-1]}，其后年度暂按周末和法定节假日推算")
+
+
+# --- tickets, tokens, database ----------------------------------------------------------------------------------------
+
+
+@ticket_app.command("show")
+def ticket_show(number: Annotated[str, typer.Argument(help="工单编号。")], as_json: AsJson = False) -> None:
+    """显示一个工单：状态、时限、经过。来电人信息不显示。"""
+    settings = load_settings()
+    with _database(settings) as engine, Session(engine) as session:
+        parsed = numbers.parse(number)
+        ticket = session.execute(select(Ticket).where(col(Ticket.number) == parsed)).scalar_one_or_none()
+        if ticket is None:
+            _fail(f"没有编号为 {numbers.spoken(parsed)} 的工单。")
+            return
+        office = open_office(settings)
+        office.calendars.at(session, calendars.newest_version(session))
+        operator = Actor(
+            "system",
+            None,
+            "cli",
+            frozenset({Role.AUDITOR}),
+            ticket.platform_id,
+            None,
+            frozenset({ticket.platform_id}),
+        )
+        reader = Reader(session, operator, office, _now())
+        view, entries = reader.whole(ticket), reader.timeline(ticket)
+        breaks = ledger.verify(
+            ticket.number, ticket.ledger_head, ticket.ledger_seq, ledger.entries_of(session, ticket.id)
+        )
+    lines = [f"{view.spoken}  {view.state.label}  {view.matter.label}  {view.title}"]
+    lines += [f"  时限 {c.kind.label}：{c.due_on} 届满，{_clock_state(c)}" for c in view.clocks]
+    lines += [
+        f"  {e.effective_at.astimezone(CHINA):%Y-%m-%d %H:%M}  {_act_label(e.act)}  {e.actor}  → {e.to_state.label}"
+        for e in entries
+    ]
+    lines.append(
+        "  台账完整" if not breaks else "  台账异常：" + "；".join(f"第 {b.seq} 条{b.what}" for b in breaks)
+    )
+    data = {
+        "ticket": view.model_dump(mode="json"),
+        "timeline": [e.model_dump(mode="json") for e in entries],
+        "ledger_whole": not breaks,
+    }
+    _say(as_json, data, "\n".join(lines))
+
+
+_SYSTEM_ACTS = {
+    "lapse": "时限届满",
+    "merged_in": "并入",
+    "main_replied": "主单已反馈",
+    "main_sent_back": "主单退回补办",
+    "destroy_recording": "销毁录音",
+}
+
+
+def _act_label(act: str) -> str:
+    return _SYSTEM_ACTS.get(act) or Act(act).label
+
+
+def _clock_state(clock: Any) -> str:
+    if clock.voided_at is not None:
+        return "已终止"
+    if clock.met_at is not None:
+        return "逾期完成" if clock.lapsed_at is not None else "按时完成"
+    return "已逾期" if clock.lapsed_at is not None else f"剩 {clock.working_days_left} 个工作日"
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """核对全部工单的台账哈希链，指出被改动、删除或插入的记录。"""
+    settings = load_settings()
+    broken: list[ledger.Break] = []
+    count = 0
+    with _database(settings) as engine, Session(engine) as session:
+        for ticket in session.execute(
+            select(Ticket).order_by(col(Ticket.id)).execution_options(yield_per=500)
+        ).scalars():
+            entries = ledger.entries_of(session, ticket.id)
+            broken += ledger.verify(ticket.number, ticket.ledger_head, ticket.ledger_seq, entries)
+            count += 1
+    lines = [f"{b.number} 第 {b.seq} 条：{b.what}" for b in broken] or [f"{count} 个工单的台账完整。"]
+    data = {"tickets": count, "breaks": [{"number": b.number, "seq": b.seq, "what": b.what} for b in broken]}
+    _say(as_json, data, "\n".join(lines))
+    if broken:
+        raise typer.Exit(1)
+
+
+@token_app.command("issue")
+def token_issue(login: Annotated[str, typer.Argument(help="登录名。")], as_json: AsJson = False) -> None:
+    """为一个人员签发新的访问令牌；令牌只显示这一次。"""
+    with _database(load_settings()) as engine, Session(engine) as session:
+        person = session.execute(select(Person).where(col(Person.login) == login)).scalar_one_or_none()
+        if person is None:
+            _fail(f"没有登录名为 {login} 的人员。")
+            return
+        token = accounts.issue_token(session, label="cli", at=_now(), person=person)
+        session.commit()
+    _say(as_json, {"login": login, "token": token}, token)
+
+
+@db_app.command("stop")
+def db_stop(as_json: AsJson = False) -> None:
+    """停止内置数据库（数据保留）。"""
+    stopped = embedded.stop(load_settings().data_dir)
+    _say(as_json, {"stopped": stopped}, "已停止。" if stopped else "内置数据库没有在运行。")
+
+
+@app.command()
+def docs(
+    check: Annotated[
+        bool, typer.Option("--check", help="只检查是否为最新，不写入；过期时退出码为 1。")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="文档所在的目录。")] = Path("docs"),
+    as_json: AsJson = False,
+) -> None:
+    """由规则表生成 docs/statute.md 和 docs/lifecycle.md。"""
+    stale = (
+        generated.stale(folder, Path("tests/statute"))
+        if check
+        else generated.write(folder, Path("tests/statute"))
+    )
+    _say(as_json, {"stale" if check else "written": stale}, "\n".join(stale) or "文档为最新。")
+    if check and stale:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,406 @@
+"""Words, law, places and calendar over HTTP: what a console needs to hold no statute and no state machine of its own."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import AwareDatetime, BaseModel, Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from api.problems import Problem
+from api.tickets import PROBLEMS
+from api.wiring import EdgeDep, ReadDep
+from hotline import calendars
+from hotline import orders as o
+from hotline.models import Area, Category, OrgUnit, Platform
+from knowledge_base import articles
+from workflow.certificate import certify
+from workflow.deadlines import local_day
+from workflow.errors import AccessRefused, OrderInvalid
+from workflow.lifecycle import MOVES
+from workflow.statute import as_rows, load
+from workflow.vocabulary import VOCABULARY, Act, ClockKind, Level, Matter, Role, UnitKind
+
+router = APIRouter(tags=["词汇与日历"], responses=PROBLEMS)
+
+
+class Me(BaseModel):
+    """Who this token is."""
+
+    kind: str
+    name: str
+    roles: list[Role]
+    platform: str | None
+    unit: str | None
+
+
+@router.get("/me", summary="当前身份", operation_id="me", response_model=Me)
+def me(edge: ReadDep) -> Me:
+    """The actor behind the token."""
+    actor = edge.actor
+    platform = edge.session.get(Platform, actor.platform_id) if actor.platform_id else None
+    unit = edge.session.get(OrgUnit, actor.unit_id) if actor.unit_id else None
+    return Me(
+        kind=actor.kind,
+        name=actor.name,
+        roles=sorted(actor.roles),
+        platform=platform.code if platform else None,
+        unit=unit.code if unit else None,
+    )
+
+
+class Labelled(BaseModel):
+    """A word and its Chinese label."""
+
+    value: str
+    label: str
+
+
+class Ground(BaseModel):
+    """A refusal ground of art. 11, or an extension reason of art. 14(5)."""
+
+    key: str
+    label: str
+    article: str
+    text: str
+
+
+class MoveView(BaseModel):
+    """One row of the lifecycle."""
+
+    act: Act
+    sources: list[str | None]
+    to: str | None
+    roles: list[Role]
+    article: str
+
+
+class Vocabulary(BaseModel):
+    """Every word of the field with its label, the grounds and reasons of the law, and the lifecycle."""
+
+    words: dict[str, list[Labelled]]
+    refusal_grounds: list[Ground]
+    extension_reasons: list[Ground]
+    moves: list[MoveView]
+
+
+@router.get("/vocabulary", summary="词汇表", operation_id="vocabulary", response_model=Vocabulary)
+def vocabulary(edge: ReadDep) -> Vocabulary:
+    """The console's words: labels, grounds, reasons, moves."""
+    statute = load(_pack(edge))
+    return Vocabulary(
+        words={
+            _snake(words.__name__): [Labelled(value=w.value, label=w.label) for w in words]
+            for words in VOCABULARY
+        },
+        refusal_grounds=[
+            Ground(**g.model_dump(exclude={"transfer_instead"})) for g in statute.refusal_grounds.values()
+        ],
+        extension_reasons=[Ground(**r.model_dump()) for r in statute.extension_reasons.values()],
+        moves=[
+            MoveView(
+                act=m.act,
+                sources=[s.value if s else None for s in m.sources],
+                to=m.to.value if m.to else None,
+                roles=sorted(m.roles),
+                article=m.article,
+            )
+            for m in MOVES
+        ],
+    )
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _pack(edge: Any) -> str:
+    platform_id = edge.actor.platform_id
+    if platform_id is None and edge.actor.unit_id is not None:
+        platform_id = edge.session.get_one(OrgUnit, edge.actor.unit_id).platform_id
+    platform = edge.session.get(Platform, platform_id) if platform_id else None
+    return platform.pack if platform else "qinghai-2022"
+
+
+class StatuteView(BaseModel):
+    """The rule pack in force for the actor's platform."""
+
+    id: str
+    name: str
+    document: str
+    version: str
+    limits: list[dict[str, Any]]
+    parameters: list[dict[str, Any]]
+
+
+@router.get("/statute", summary="规则包", operation_id="statute", response_model=StatuteView)
+def statute(edge: ReadDep) -> StatuteView:
+    """Every limit with its article and text, and the parameters in force."""
+    pack = load(_pack(edge))
+    return StatuteView(
+        id=pack.head.id,
+        name=pack.head.name,
+        document=pack.head.document,
+        version=pack.version,
+        limits=as_rows(pack),
+        parameters=[p.model_dump(mode="json") for p in pack.parameters.values()],
+    )
+
+
+class DueView(BaseModel):
+    """When a reply would be due, and why."""
+
+    due_on: date
+    due_at: datetime
+    provisional: bool
+    text: str
+
+
+@router.get("/due", summary="推算答复期限", operation_id="due", response_model=DueView)
+def due(
+    edge: ReadDep,
+    matter: Matter,
+    dispatched: AwareDatetime,
+    complex: Annotated[bool, Query(description="按复杂事项")] = False,  # noqa: A002 - the order's own word
+) -> DueView:
+    """The reply limit of a matter dispatched at an instant, each day explained (art. 14(4))."""
+    pack = load(_pack(edge))
+    day = _checked_day(dispatched)
+    limit = pack.limit(ClockKind.REPLY, day, matter, complex_=complex)
+    calendar = edge.calendars().of(edge.actor.platform_id)
+    proof = certify(limit, pack, calendar, opened_by=Act.DISPATCH.label, opened_at=dispatched)
+    return DueView(
+        due_on=proof.due_on, due_at=proof.due_at, provisional=proof.provisional, text=proof.as_text()
+    )
+
+
+def _checked_day(at: datetime) -> date:
+    try:
+        return local_day(at)
+    except OverflowError:
+        raise OrderInvalid("时间超出可推算的范围。", field="dispatched") from None
+
+
+class AreaView(BaseModel):
+    """One administrative division."""
+
+    code: str
+    name: str
+    level: Level
+    parent: str | None
+
+
+@router.get("/areas", summary="行政区划", operation_id="areas", response_model=list[AreaView])
+def areas(
+    edge: ReadDep,
+    parent: Annotated[str | None, Query(pattern=r"^[0-9]{12}$", description="只列其下一级")] = None,
+) -> list[AreaView]:
+    """All divisions, or those directly below one."""
+    statement = select(Area).order_by(col(Area.code))
+    if parent is not None:
+        statement = statement.where(col(Area.parent_code) == parent)
+    rows = edge.session.execute(statement).scalars()
+    return [AreaView(code=a.code, name=a.name, level=a.level, parent=a.parent_code) for a in rows]
+
+
+class CategoryView(BaseModel):
+    """One node of the category tree."""
+
+    code: str
+    name: str
+    level: int
+    parent: str | None
+
+
+@router.get("/categories", summary="诉求分类", operation_id="categories", response_model=list[CategoryView])
+def categories(edge: ReadDep) -> list[CategoryView]:
+    """The active category tree in order of code."""
+    rows = edge.session.execute(
+        select(Category).where(col(Category.active)).order_by(col(Category.code))
+    ).scalars()
+    return [CategoryView(code=c.code, name=c.name, level=c.level, parent=c.parent_code) for c in rows]
+
+
+class UnitView(BaseModel):
+    """One handling unit."""
+
+    code: str
+    name: str
+    level: Level
+    kind: UnitKind
+    area: str
+    platform: str
+    in_charge: str | None
+
+
+@router.get("/units", summary="承办单位", operation_id="units", response_model=list[UnitView])
+def units(edge: ReadDep) -> list[UnitView]:
+    """The active units of the platforms the actor sees, those a ticket can be dispatched to."""
+    found = edge.session.execute(
+        select(OrgUnit, col(Platform.code))
+        .join(Platform, col(Platform.id) == col(OrgUnit.platform_id))
+        .where(col(OrgUnit.active))
+        .order_by(col(OrgUnit.code))
+    ).tuples()
+    rows = list(found)
+    codes = {unit.id: unit.code for unit, _ in rows}
+    return [
+        UnitView(
+            code=u.code,
+            name=u.name,
+            level=u.level,
+            kind=u.kind,
+            area=u.area_code,
+            platform=code,
+            in_charge=codes.get(u.in_charge_id) if u.in_charge_id else None,
+        )
+        for u, code in rows
+    ]
+
+
+# --- knowledge -------------------------------------------------------------------------------------------------------
+
+
+class ArticleView(BaseModel):
+    """One immutable wording of a knowledge article."""
+
+    name: str = Field(examples=["12@3"])
+    question: str
+    answer: str
+    legal_basis: str | None
+    written_by: str
+    written_at: datetime
+
+
+def _article_view(version: Any) -> ArticleView:
+    return ArticleView(**version.model_dump(), name=articles.reference(version))
+
+
+@router.post(
+    "/knowledge",
+    status_code=201,
+    summary="新增知识",
+    operation_id="write_article",
+    response_model=ArticleView,
+    tags=["知识库"],
+)
+def write_article(order: articles.ArticleOrder, edge: EdgeDep) -> Response:
+    """A new article, by the unit answerable for it or the platform's editor (art. 22)."""
+    return edge.perform(
+        order,
+        lambda desk: articles.write(desk.session, desk.actor, order, at=desk.at),
+        _article_view,
+        status=201,
+    )
+
+
+@router.post(
+    "/knowledge/{article}/versions",
+    status_code=201,
+    summary="更新知识",
+    operation_id="revise_article",
+    response_model=ArticleView,
+    tags=["知识库"],
+)
+def revise_article(article: o.KeyPath, order: articles.ArticleOrder, edge: EdgeDep) -> Response:
+    """A new version; the old ones stay readable (art. 22)."""
+    return edge.perform(
+        order,
+        lambda desk: articles.write(desk.session, desk.actor, order, at=desk.at, article_id=article),
+        _article_view,
+        status=201,
+    )
+
+
+@router.get(
+    "/knowledge/{name}",
+    summary="知识条目版本",
+    operation_id="read_article",
+    response_model=ArticleView,
+    tags=["知识库"],
+)
+def read_article(name: str, edge: ReadDep) -> ArticleView:
+    """One version by its name, e.g. `12@3`."""
+    return _article_view(articles.find(edge.session, edge.actor, name))
+
+
+# --- calendar --------------------------------------------------------------------------------------------------------
+
+
+class MovedView(BaseModel):
+    """One open clock that a notice moves."""
+
+    clock_id: int
+    kind: str
+    from_due_on: date
+    to_due_on: date
+    was_provisional: bool
+    provisional: bool
+
+
+class CalendarChange(BaseModel):
+    """What loading a notice moves, or would move."""
+
+    year: int
+    loaded: bool
+    moved: list[MovedView]
+
+
+class CalendarStatus(BaseModel):
+    """Which years have a notice."""
+
+    version: str
+    noticed_years: list[int]
+
+
+NOTICE_EXAMPLE = {
+    "year": 2027,
+    "papers": ["https://www.gov.cn/zhengce/example.htm"],
+    "days": [{"name": "元旦", "date": "2027-01-01", "isOffDay": True}],
+}
+
+
+@router.get("/calendar", summary="日历", operation_id="calendar", response_model=CalendarStatus)
+def calendar_status(edge: ReadDep) -> CalendarStatus:
+    """The years whose notice is known; dates in other years are provisional."""
+    calendar = edge.calendars().of(edge.actor.platform_id)
+    return CalendarStatus(version=calendar.version, noticed_years=sorted(calendar.noticed_years))
+
+
+@router.post(
+    "/calendar/notices",
+    summary="加载放假安排",
+    operation_id="load_notice",
+    response_model=CalendarChange,
+    responses={422: {"model": Problem}},
+)
+def load_notice(
+    notice: Annotated[dict[str, Any], Body(examples=[NOTICE_EXAMPLE])],
+    edge: EdgeDep,
+    preview: Annotated[bool, Query(description="只预览将变动的期限，不加载")] = True,
+) -> Response:
+    """Preview which open clocks a year's notice moves, then load it with `preview=false`. Nothing met or lapsed is re-judged."""
+    if not edge.actor.roles & {Role.ADMIN, Role.SUPERVISOR}:
+        raise AccessRefused("放假安排由管理员或督办主管加载。")
+    arrangement = calendars.parse_notice(notice)
+
+    def moves(desk: Any) -> list[calendars.MovedDue]:
+        if preview:
+            return calendars.preview(desk.session, arrangement)
+        return calendars.load_notice(desk.session, arrangement, notice, by=desk.actor.name, at=desk.at)
+
+    return edge.perform(
+        _Notice(content=notice, preview=preview),
+        moves,
+        lambda moved: CalendarChange(
+            year=arrangement.year,
+            loaded=not preview,
+            moved=[MovedView(**{n: getattr(m, n) for n in MovedView.model_fields}) for m in moved],
+        ),
+    )
+
+
+class _Notice(BaseModel):
+    content: dict[str, Any]
+    preview: bool

@@ -1,0 +1,192 @@
+"""What a route is handed: a session, the actor, the instant, the calendars; and `Edge.perform`, which commits once."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from api.problems import BadHeader, Unauthenticated
+from hotline import requests
+from hotline.access import Actor
+from hotline.accounts import actor_of
+from hotline.calendars import Calendars, newest_version
+from hotline.desk import Desk, Office
+from hotline.settings import Settings
+from hotline.views import Reader
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What one server process holds."""
+
+    settings: Settings
+    engine: Engine
+    office: Office
+    clock: Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """The one place the API reads the time."""
+    return datetime.now(UTC)
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The process's runtime."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+
+
+def open_session(runtime: RuntimeDep) -> Iterator[Session]:
+    """One session a request; whatever was not committed is rolled back."""
+    with Session(runtime.engine, expire_on_commit=False) as session:
+        yield session
+
+
+def read_clock(runtime: RuntimeDep) -> datetime:
+    """The instant of this request (aware UTC)."""
+    return runtime.clock()
+
+
+SessionDep = Annotated[Session, Depends(open_session)]
+NowDep = Annotated[datetime, Depends(read_clock)]
+_bearer = HTTPBearer(auto_error=False, description="人员、承办单位或平台的访问令牌")
+
+
+def who(
+    session: SessionDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Actor:
+    """The actor behind the bearer token. Raises `Unauthenticated`."""
+    actor = actor_of(session, credentials.credentials) if credentials is not None else None
+    if actor is None:
+        raise Unauthenticated("请在 Authorization 头中提供有效的访问令牌（Bearer）。")
+    return actor
+
+
+ActorDep = Annotated[Actor, Depends(who)]
+
+
+def expected_version(
+    if_match: Annotated[
+        str | None, Header(description='上次看到的版本（ETag），如 "3"；他人已更新时返回 412 并列出变化')
+    ] = None,
+) -> int | None:
+    """The version in If-Match, None where there is none or it is `*`. Raises `BadHeader`."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = re.fullmatch(r'(?:W/)?"(\d{1,9})"', if_match.strip())
+    if match is None:
+        raise BadHeader('If-Match 应为工单的 ETag，如 "3"。', field="If-Match")
+    return int(match[1])
+
+
+def idempotency_key(
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="同一请求重试时保持不变；七天内重复请求得到首次的结果")
+    ] = None,
+) -> str | None:
+    """The Idempotency-Key, printable ASCII. Raises `BadHeader`."""
+    if idempotency_key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+        raise BadHeader("Idempotency-Key 应为 1—255 个可见 ASCII 字符。", field="Idempotency-Key")
+    return idempotency_key
+
+
+@dataclass(slots=True)
+class Edge:
+    """One request's session, actor and instant; commits what a command did, before the response is sent."""
+
+    request: Request
+    runtime: Runtime
+    session: Session
+    actor: Actor
+    at: datetime
+    expected_version: int | None
+    key: str | None
+
+    def desk(self) -> Desk:
+        """The desk the actor works at."""
+        return Desk(self.session, self.actor, self.at, self.runtime.office, self.expected_version)
+
+    def reader(self) -> Reader:
+        """The actor's view of tickets, by the calendars in force."""
+        self.calendars()
+        return Reader(self.session, self.actor, self.runtime.office, self.at)
+
+    def calendars(self) -> Calendars:
+        """The calendars in force."""
+        self.runtime.office.calendars.at(self.session, newest_version(self.session))
+        return self.runtime.office.calendars
+
+    def perform(
+        self,
+        order: BaseModel | None,
+        command: Callable[[Desk], T],
+        render: Callable[[T], BaseModel],
+        *,
+        status: int = 200,
+        version: Callable[[T], int] | None = None,
+        extra_fingerprint: str = "",
+    ) -> Response:
+        """Run `command` once per Idempotency-Key, keep its answer with it, commit, and answer."""
+        if self.key is not None:
+            fingerprint = "\n".join(
+                (
+                    self.request.method,
+                    self.request.url.path,
+                    order.model_dump_json() if order else "",
+                    extra_fingerprint,
+                )
+            )
+            kept = requests.begin(self.session, self.actor.key, self.key, fingerprint, self.at)
+            if kept is not None:
+                self.session.rollback()
+                return _answer(kept, replayed=True)
+        result = command(self.desk())
+        etag = f'"{version(result)}"' if version else None
+        answer = requests.Kept(status, render(result).model_dump_json(), etag)
+        if self.key is not None:
+            requests.keep(self.session, self.actor.key, self.key, answer)
+        self.session.commit()
+        return _answer(answer, replayed=False)
+
+
+def _answer(kept: requests.Kept, *, replayed: bool) -> Response:
+    headers = {"ETag": kept.etag} if kept.etag else {}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(kept.body, status_code=kept.status, media_type="application/json", headers=headers)
+
+
+def edge(
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    actor: ActorDep,
+    at: NowDep,
+    version: Annotated[int | None, Depends(expected_version)],
+    key: Annotated[str | None, Depends(idempotency_key)],
+) -> Edge:
+    """Everything a changing route needs."""
+    return Edge(request, runtime, session, actor, at, version, key)
+
+
+def reading_edge(
+    request: Request, runtime: RuntimeDep, session: SessionDep, actor: ActorDep, at: NowDep
+) -> Edge:
+    """Everything a reading route needs."""
+    return Edge(request, runtime, session, actor, at, None, None)
+
+
+EdgeDep = Annotated[Edge, Depends(edge)]
+ReadDep = Annotated[Edge, Depends(reading_edge)]

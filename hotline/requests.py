@@ -1,0 +1,68 @@
+"""Idempotency-Key: a repeated request earns the first one's answer, kept in the same transaction as the act."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from hotline.models import RequestKey
+from workflow.errors import RuleBroken
+
+KEPT_FOR = timedelta(days=7)
+
+
+class KeyReused(RuleBroken):
+    """The same Idempotency-Key came with another request."""
+
+    code = "idempotency_key_reused"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer a key earned."""
+
+    status: int
+    body: str
+    etag: str | None
+
+
+def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime) -> Kept | None:
+    """Claim `key` for this transaction, or return what it already earned. Waits for a request with the key under way.
+
+    Raises `KeyReused` if the key came with another fingerprint before.
+    """
+    digest = hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).digest()
+    claimed = session.execute(
+        insert(RequestKey)
+        .values(actor=actor, key=key, request_digest=digest, created_at=at)
+        .on_conflict_do_nothing()
+        .returning(col(RequestKey.key))
+    ).first()
+    if claimed is not None:
+        return None
+    row = session.execute(
+        select(RequestKey).where(col(RequestKey.actor) == actor, col(RequestKey.key) == key)
+    ).scalar_one()
+    if row.request_digest != digest:
+        raise KeyReused(
+            "该 Idempotency-Key 已用于另一个请求；请为新请求换用新的键。", field="Idempotency-Key"
+        )
+    return Kept(row.status or 200, row.body or "", row.etag)
+
+
+def keep(session: Session, actor: str, key: str, kept: Kept) -> None:
+    """Keep what the claimed key earned."""
+    session.execute(
+        update(RequestKey)
+        .where(col(RequestKey.actor) == actor, col(RequestKey.key) == key)
+        .values(status=kept.status, body=kept.body, etag=kept.etag)
+    )
+
+
+def forget_old(session: Session, as_of: datetime) -> int:
+    """Drop keys older than a week; returns how many. The caller commits."""
+    dropped = session.execute(delete(RequestKey).where(col(RequestKey.created_at) < as_of - KEPT_FOR))
+    return int(dropped.rowcount)  # type: ignore[attr-defined]
