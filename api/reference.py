@@ -242,7 +242,7 @@ def units(edge: ReadDep) -> list[UnitView]:
         .join(Platform, col(Platform.id) == col(OrgUnit.platform_id))
         .where(col(OrgUnit.active))
         .order_by(col(OrgUnit.code))
-    ).tuples()
+    )
     rows = list(found)
     codes = {unit.id: unit.code for unit, _ in rows}
     return [

@@ -73,7 +73,7 @@ def list_reminders(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 5
         .where(_mine(Reminder, edge.actor))
         .order_by(col(Reminder.id).desc())
         .limit(limit)
-    ).tuples()
+    )
     return [ReminderView(**reminder.model_dump(), unit=code) for reminder, code in rows]
 
 
@@ -86,7 +86,7 @@ def list_notices(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 50)
         .where(_mine(AccountabilityNotice, edge.actor))
         .order_by(col(AccountabilityNotice.id).desc())
         .limit(limit)
-    ).tuples()
+    )
     return [NoticeView(**notice.model_dump(), unit=code) for notice, code in rows]
 
 

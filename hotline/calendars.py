@@ -174,10 +174,8 @@ def _moves(
 ) -> list[tuple[MovedDue, Clock, Due]]:
     calendars: dict[int, WorkCalendar] = {}
     found: list[tuple[MovedDue, Clock, Due]] = []
-    homes: dict[int, int] = dict(
-        session.execute(select(col(OrgUnit.id), col(OrgUnit.platform_id))).tuples().all()
-    )
-    packs: dict[int, str] = dict(session.execute(select(col(Platform.id), col(Platform.pack))).tuples().all())
+    homes: dict[int, int] = dict(session.execute(select(col(OrgUnit.id), col(OrgUnit.platform_id))).all())
+    packs: dict[int, str] = dict(session.execute(select(col(Platform.id), col(Platform.pack))).all())
     for clock in session.execute(_open_clocks()).scalars():
         home = homes[clock.unit_id] if clock.party is Party.UNIT and clock.unit_id else clock.platform_id
         calendar = calendars.get(home)

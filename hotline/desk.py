@@ -150,7 +150,7 @@ def _locked(desk: Desk, number: str) -> tuple[Ticket, Platform, int]:
         .with_for_update(of=Ticket.__table__)  # type: ignore[attr-defined]
         .execution_options(populate_existing=True)
     )
-    found = desk.session.execute(statement).tuples().first()
+    found = desk.session.execute(statement).first()
     if found is None:
         raise NotFound(f"没有编号为 {numbers.spoken(number)} 的工单，或不在您的权限范围内。", field="number")
     return found

@@ -191,7 +191,7 @@ def _rows(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
         .join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id))
         .where(col(Assignment.ticket_id).in_(ids), col(Assignment.role) == AssignmentRole.LEAD)
         .order_by(col(Assignment.id))
-    ).tuples()
+    )
     names: dict[int, str] = dict(leads.all())
     return [_row(ticket, names.get(ticket.id), earliest.get(ticket.id)) for ticket in tickets]
 

@@ -44,21 +44,17 @@ def lapse_due(session: Session, office: Office, as_of: datetime, *, batch: int =
     Tickets somebody is acting on are skipped: that act stamps them itself, or the next sweep does. Any number of replicas may
     sweep at once. The cost grows with what is due, not with what is open. The caller commits.
     """
-    due = (
-        session.execute(
-            select(col(Clock.id), col(Clock.ticket_id))
-            .where(
-                col(Clock.due_at) <= as_of,
-                col(Clock.met_at).is_(None),
-                col(Clock.lapsed_at).is_(None),
-                col(Clock.voided_at).is_(None),
-            )
-            .order_by(col(Clock.due_at), col(Clock.id))
-            .limit(batch)
+    due = session.execute(
+        select(col(Clock.id), col(Clock.ticket_id))
+        .where(
+            col(Clock.due_at) <= as_of,
+            col(Clock.met_at).is_(None),
+            col(Clock.lapsed_at).is_(None),
+            col(Clock.voided_at).is_(None),
         )
-        .tuples()
-        .all()
-    )
+        .order_by(col(Clock.due_at), col(Clock.id))
+        .limit(batch)
+    ).all()
     if not due:
         return 0
     tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
@@ -95,7 +91,7 @@ def _locked_tickets(session: Session, ids: Sequence[int]) -> dict[int, tuple[Tic
         .order_by(col(Ticket.id))
         .with_for_update(of=Ticket.__table__, skip_locked=True)  # type: ignore[attr-defined]
         .execution_options(populate_existing=True)
-    ).tuples()
+    )
     return {ticket.id: (ticket, platform) for ticket, platform in rows}
 
 
@@ -133,18 +129,12 @@ def remind_overdue(session: Session, office: Office, as_of: datetime, *, batch: 
     After an outage only the highest rung reached is sent, and all of a unit's tickets stand in one notice. No reminder moves a
     date. Returns how many notices were written. The caller commits.
     """
-    due = (
-        session.execute(
-            select(col(Clock.id), col(Clock.ticket_id))
-            .where(
-                col(Clock.next_rung_at) <= as_of, col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None)
-            )
-            .order_by(col(Clock.next_rung_at))
-            .limit(batch)
-        )
-        .tuples()
-        .all()
-    )
+    due = session.execute(
+        select(col(Clock.id), col(Clock.ticket_id))
+        .where(col(Clock.next_rung_at) <= as_of, col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None))
+        .order_by(col(Clock.next_rung_at))
+        .limit(batch)
+    ).all()
     if not due:
         return 0
     tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
@@ -378,20 +368,16 @@ def destroy_expired_recordings(session: Session, office: Office, as_of: datetime
     a destruction that did not happen.
     """
     today = as_of.astimezone(CHINA).date()
-    due = (
-        session.execute(
-            select(col(Attachment.id), col(Attachment.ticket_id))
-            .where(
-                col(Attachment.file_class) == FileClass.RECORDING,
-                col(Attachment.retain_until) < today,
-                col(Attachment.held).is_(False),
-                col(Attachment.destroyed_at).is_(None),
-            )
-            .limit(batch)
+    due = session.execute(
+        select(col(Attachment.id), col(Attachment.ticket_id))
+        .where(
+            col(Attachment.file_class) == FileClass.RECORDING,
+            col(Attachment.retain_until) < today,
+            col(Attachment.held).is_(False),
+            col(Attachment.destroyed_at).is_(None),
         )
-        .tuples()
-        .all()
-    )
+        .limit(batch)
+    ).all()
     tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
     desk = Desk(session, SYSTEM, as_of, office)
     destroyed = 0

@@ -1,0 +1,75 @@
+"""A client of the real app on a real database, with a clock the test sets."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from api.wiring import Runtime
+from hotline.settings import Settings
+from tests import world as w
+
+
+class Api:
+    """Requests as one of the small world's people, at a set time."""
+
+    def __init__(self, client: TestClient, world: w.World) -> None:
+        self.client = client
+        self.world = world
+        self.now = w.china("2026-03-02 09:00")
+
+    def at(self, text: str) -> "Api":
+        """Set the clock to a time in Asia/Shanghai."""
+        self.now = w.china(text)
+        return self
+
+    def get(self, path: str, login: str, **kwargs: Any) -> Any:
+        """GET under /api/v1 as this person."""
+        return self.client.get(
+            f"/api/v1{path}", headers=self.headers(login) | kwargs.pop("headers", {}), **kwargs
+        )
+
+    def post(self, path: str, login: str, body: Any = None, **kwargs: Any) -> Any:
+        """POST under /api/v1 as this person."""
+        headers = self.headers(login) | kwargs.pop("headers", {})
+        return self.client.post(f"/api/v1{path}", headers=headers, json=body, **kwargs)
+
+    def headers(self, login: str) -> dict[str, str]:
+        """The bearer token of this person."""
+        return {"Authorization": f"Bearer {self.world.tokens[login]}"}
+
+    def take(
+        self, matter: str = "inquiry", login: str = "agent", decision: Any = None, **changes: Any
+    ) -> str:
+        """Register a demand and return its number."""
+        content = w.demand().model_dump(mode="json", exclude_none=True) | {"matter": matter} | changes
+        body = {"demand": content, "decision": decision or {"act": "accept"}}
+        response = self.post("/tickets", login, body)
+        assert response.status_code == 201, response.text
+        return str(response.json()["number"])
+
+    def act(
+        self, number: str, act: str, login: str, body: Any = None, *, status: int = 200, **kwargs: Any
+    ) -> Any:
+        """Do an act and return the answer's JSON, checking its status."""
+        response = self.post(f"/tickets/{number}/{act}", login, body if body is not None else {}, **kwargs)
+        assert response.status_code == status, response.text
+        return response.json()
+
+
+@pytest.fixture
+def api(world: w.World, tmp_path: Path) -> Iterator[Api]:
+    """The real app on that database."""
+    holder: list[Api] = []
+
+    def clock() -> datetime:
+        return holder[0].now
+
+    runtime = Runtime(Settings(data_dir=tmp_path), world.engine, world.office, clock)
+    with TestClient(create_app(runtime), raise_server_exceptions=False) as client:
+        holder.append(Api(client, world))
+        yield holder[0]
