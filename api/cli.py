@@ -1,42 +1,24 @@
-"""`hotline`: run the server and the ticker, migrate, demo data, and ask about dates, tickets and ledgers."""
+"""`hotline`: run the server and the ticker, migrate, demo data, and ask about dates, tickets and ledgers.
+
+Commands about dates need neither database nor server and start at once; the others load `api.operations` when they run.
+"""
 
 import json
-import logging
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 from pydantic import ValidationError
-from sqlalchemy import Engine, select
-from sqlalchemy.exc import OperationalError
-from sqlmodel import Session, col
 
-from api import docs as generated
-from api import main as app_factory
-from api import scheduler
 from calendar_cn.arrangements import ArrangementInvalid
 from calendar_cn.working_days import CalendarRange, WorkCalendar
-from hotline import accounts, calendars, embedded, ledger, numbers, reference
-from hotline.access import Actor
-from hotline.models import Person, Ticket
-from hotline.office import open_office
-from hotline.settings import Settings, load_settings
-from hotline.store import make_engine
-from hotline.store import migrate as migrate_database
-from hotline.views import Reader
 from workflow.certificate import certify
 from workflow.deadlines import CHINA, local_day
 from workflow.errors import RuleBroken
 from workflow.statute import load as load_pack
-from workflow.vocabulary import Act, ClockKind, Matter, Role
+from workflow.vocabulary import Act, ClockKind, Matter
 
 app = typer.Typer(
     name="hotline",
@@ -63,13 +45,25 @@ def main() -> None:
         app()
     except RuleBroken as error:
         _fail(error.message)
-    except (embedded.EmbeddedUnavailable, ArrangementInvalid, CalendarRange) as error:
+    except (ArrangementInvalid, CalendarRange) as error:
         _fail(str(error))
     except ValidationError as error:
         _fail(
             "设置无效：" + "；".join(f"HOTLINE_{str(e['loc'][0]).upper()} {e['msg']}" for e in error.errors())
         )
-    except OperationalError:
+    except Exception as error:
+        _fail_if_unavailable(error)
+        raise
+
+
+def _fail_if_unavailable(error: Exception) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from hotline.embedded import EmbeddedUnavailable
+
+    if isinstance(error, EmbeddedUnavailable):
+        _fail(str(error))
+    if isinstance(error, OperationalError):
         _fail("数据库无法连接，请检查 HOTLINE_DATABASE_URL 或数据库是否在运行。")
 
 
@@ -80,36 +74,6 @@ def _fail(message: str) -> None:
 
 def _say(as_json: bool, data: Any, text: str) -> None:
     typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def database_url(settings: Settings) -> str:
-    """The database named by the settings, or the embedded one, found or started."""
-    return settings.database_url or embedded.find_or_start(settings.data_dir)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Engine]:
-    engine = make_engine(database_url(settings), pool_size=5)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def prepare(settings: Settings) -> str:
-    """The database, migrated and holding the reference data; returns its URL."""
-    url = database_url(settings)
-    migrate_database(url)
-    engine = make_engine(url, pool_size=1)
-    with Session(engine) as session:
-        reference.load_shipped(session)
-        session.commit()
-    engine.dispose()
-    return url
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -126,44 +90,9 @@ def serve(
     tick: Annotated[bool, typer.Option("--tick/--no-tick", help="同时运行到期检查。")] = True,
 ) -> None:
     """启动服务：数据库就绪、迁移、接口与到期检查。"""
-    settings = load_settings()
-    _logging(settings)
-    url = prepare(settings)
-    address = f"http://{host or settings.host}:{port if port is not None else settings.port}"
-    if demo:
-        from hotline.demo import driver
+    from api import operations
 
-        logins = driver.ensure_demo(url, settings, now=_now())
-        typer.echo(driver.logins_text(logins))
-    typer.echo(f"服务地址：{address}    接口说明：{address}/api/v1/openapi.json")
-    where = {"host": host or settings.host, "port": port if port is not None else settings.port}
-    if workers == 1:
-        runtime = app_factory.make_runtime(settings, url)
-        uvicorn.run(
-            app_factory.create_app(runtime, ticking=tick),
-            log_config=None,
-            timeout_graceful_shutdown=2,
-            **where,  # type: ignore[arg-type]
-        )
-        return
-    os.environ |= {"HOTLINE_DATABASE_URL": url, "HOTLINE_TICKING": "1" if tick else "0"}
-    uvicorn.run(
-        "api.cli:app_of_worker",
-        factory=True,
-        workers=workers,
-        log_config=None,
-        timeout_graceful_shutdown=2,
-        **where,  # type: ignore[arg-type]
-    )
-
-
-def app_of_worker() -> Any:
-    """The app of one of several workers, on the database the parent prepared."""
-    settings = load_settings()
-    _logging(settings)
-    assert settings.database_url is not None
-    runtime = app_factory.make_runtime(settings, settings.database_url)
-    return app_factory.create_app(runtime, ticking=os.environ.get("HOTLINE_TICKING") == "1")
+    operations.serve(host, port, workers, demo=demo, tick=tick, say=typer.echo)
 
 
 @app.command()
@@ -172,21 +101,13 @@ def schedule(
     as_json: AsJson = False,
 ) -> None:
     """只运行到期检查、提醒等定时任务；可同时运行多个。"""
-    settings = load_settings()
-    _logging(settings)
-    runtime = app_factory.make_runtime(settings, prepare(settings))
+    from api import operations
+
     if once:
-        done = {job.name: scheduler.run(runtime, job) for job in scheduler.JOBS}
+        done = operations.run_jobs_once()
         _say(as_json, done, "\n".join(f"{name}\t{count}" for name, count in done.items()))
-        return
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    ticker = scheduler.start(runtime)
-    typer.echo("定时任务已启动，按 Ctrl-C 停止。")
-    stop.wait()
-    ticker.shutdown()
-    runtime.engine.dispose()
+    else:
+        operations.schedule(typer.echo)
 
 
 @app.command()
@@ -194,11 +115,9 @@ def migrate(
     revision: Annotated[str, typer.Argument(help="目标版本，缺省为最新。")] = "head", as_json: AsJson = False
 ) -> None:
     """把数据库迁移到指定版本，并载入行政区划和诉求分类。"""
-    settings = load_settings()
-    if revision == "head":
-        prepare(settings)
-    else:
-        migrate_database(database_url(settings), revision)
+    from api import operations
+
+    operations.migrate(revision)
     _say(as_json, {"revision": revision}, f"数据库已迁移到 {revision}。")
 
 
@@ -210,24 +129,11 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """清空数据库并填入虚构的演示平台：1 个省平台、8 个市州平台，过去半年的工单逐个办理而成。"""
-    settings = load_settings()
-    _logging(settings)
+    from api import operations
+
     if not yes:
         typer.confirm("将清空数据库中的全部数据，确定吗？", abort=True)
-    from hotline.demo import driver
-
-    url = prepare(settings)
-    logins = driver.reset_and_fill(
-        url, settings, now=_now(), tickets=tickets, seed=seed, progress=not as_json
-    )
-    _say(as_json, logins, driver.logins_text(logins))
-
-
-def _logging(settings: Settings) -> None:
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    _say(as_json, *operations.fill_demo(tickets, seed, progress=not as_json))
 
 
 # --- dates -----------------------------------------------------------------------------------------------------------
@@ -294,27 +200,9 @@ def calendar_load(
     as_json: AsJson = False,
 ) -> None:
     """预览或加载某年的放假安排；已办结或已逾期的期限不重新判定。"""
-    content = file.read_text("utf-8-sig")
-    arrangement = calendars.parse_notice(content)
-    settings = load_settings()
-    with _database(settings) as engine, Session(engine) as session:
-        if yes:
-            moved = calendars.load_notice(session, arrangement, json.loads(content), by="cli", at=_now())
-            session.commit()
-        else:
-            moved = calendars.preview(session, arrangement)
-    lines = [
-        f"{arrangement.year} 年放假安排：{'已加载' if yes else '预览'}，变动 {len(moved)} 个进行中的期限。"
-    ]
-    lines += [f"  {m.kind}  {m.from_due_on} → {m.to_due_on}" for m in moved[:50]]
-    if not yes:
-        lines.append("确认后加 --yes 加载。")
-    data = {
-        "year": arrangement.year,
-        "loaded": yes,
-        "moved": [{n: getattr(m, n) for n in m.__slots__} for m in moved],
-    }
-    _say(as_json, data, "\n".join(lines))
+    from api import operations
+
+    _say(as_json, *operations.load_notice(file, load=yes))
 
 
 @calendar_app.command("years")
@@ -330,104 +218,37 @@ def calendar_years(as_json: AsJson = False) -> None:
 @ticket_app.command("show")
 def ticket_show(number: Annotated[str, typer.Argument(help="工单编号。")], as_json: AsJson = False) -> None:
     """显示一个工单：状态、时限、经过。来电人信息不显示。"""
-    settings = load_settings()
-    with _database(settings) as engine, Session(engine) as session:
-        parsed = numbers.parse(number)
-        ticket = session.execute(select(Ticket).where(col(Ticket.number) == parsed)).scalar_one_or_none()
-        if ticket is None:
-            _fail(f"没有编号为 {numbers.spoken(parsed)} 的工单。")
-            return
-        office = open_office(settings)
-        office.calendars.at(session, calendars.newest_version(session))
-        operator = Actor(
-            "system",
-            None,
-            "cli",
-            frozenset({Role.AUDITOR}),
-            ticket.platform_id,
-            None,
-            frozenset({ticket.platform_id}),
-        )
-        reader = Reader(session, operator, office, _now())
-        view, entries = reader.whole(ticket), reader.timeline(ticket)
-        breaks = ledger.verify(
-            ticket.number, ticket.ledger_head, ticket.ledger_seq, ledger.entries_of(session, ticket.id)
-        )
-    lines = [f"{view.spoken}  {view.state.label}  {view.matter.label}  {view.title}"]
-    lines += [f"  时限 {c.kind.label}：{c.due_on} 届满，{_clock_state(c)}" for c in view.clocks]
-    lines += [
-        f"  {e.effective_at.astimezone(CHINA):%Y-%m-%d %H:%M}  {_act_label(e.act)}  {e.actor}  → {e.to_state.label}"
-        for e in entries
-    ]
-    lines.append(
-        "  台账完整" if not breaks else "  台账异常：" + "；".join(f"第 {b.seq} 条{b.what}" for b in breaks)
-    )
-    data = {
-        "ticket": view.model_dump(mode="json"),
-        "timeline": [e.model_dump(mode="json") for e in entries],
-        "ledger_whole": not breaks,
-    }
-    _say(as_json, data, "\n".join(lines))
+    from api import operations
 
-
-_SYSTEM_ACTS = {
-    "lapse": "时限届满",
-    "merged_in": "并入",
-    "main_replied": "主单已反馈",
-    "main_sent_back": "主单退回补办",
-    "destroy_recording": "销毁录音",
-}
-
-
-def _act_label(act: str) -> str:
-    return _SYSTEM_ACTS.get(act) or Act(act).label
-
-
-def _clock_state(clock: Any) -> str:
-    if clock.voided_at is not None:
-        return "已终止"
-    if clock.met_at is not None:
-        return "逾期完成" if clock.lapsed_at is not None else "按时完成"
-    return "已逾期" if clock.lapsed_at is not None else f"剩 {clock.working_days_left} 个工作日"
+    _say(as_json, *operations.show_ticket(number))
 
 
 @app.command()
 def verify(as_json: AsJson = False) -> None:
-    """核对全部工单的台账哈希链，指出被改动、删除或插入的记录。"""
-    settings = load_settings()
-    broken: list[ledger.Break] = []
-    count = 0
-    with _database(settings) as engine, Session(engine) as session:
-        for ticket in session.execute(
-            select(Ticket).order_by(col(Ticket.id)).execution_options(yield_per=500)
-        ).scalars():
-            entries = ledger.entries_of(session, ticket.id)
-            broken += ledger.verify(ticket.number, ticket.ledger_head, ticket.ledger_seq, entries)
-            count += 1
-    lines = [f"{b.number} 第 {b.seq} 条：{b.what}" for b in broken] or [f"{count} 个工单的台账完整。"]
-    data = {"tickets": count, "breaks": [{"number": b.number, "seq": b.seq, "what": b.what} for b in broken]}
-    _say(as_json, data, "\n".join(lines))
-    if broken:
+    """核对全部工单的台账哈希链，指出被改动、删除或插入的记录；有异常时退出码为 1。"""
+    from api import operations
+
+    data, text = operations.verify_ledgers()
+    _say(as_json, data, text)
+    if data["breaks"]:
         raise typer.Exit(1)
 
 
 @token_app.command("issue")
 def token_issue(login: Annotated[str, typer.Argument(help="登录名。")], as_json: AsJson = False) -> None:
     """为一个人员签发新的访问令牌；令牌只显示这一次。"""
-    with _database(load_settings()) as engine, Session(engine) as session:
-        person = session.execute(select(Person).where(col(Person.login) == login)).scalar_one_or_none()
-        if person is None:
-            _fail(f"没有登录名为 {login} 的人员。")
-            return
-        token = accounts.issue_token(session, label="cli", at=_now(), person=person)
-        session.commit()
+    from api import operations
+
+    token = operations.issue_token(login)
     _say(as_json, {"login": login, "token": token}, token)
 
 
 @db_app.command("stop")
 def db_stop(as_json: AsJson = False) -> None:
     """停止内置数据库（数据保留）。"""
-    stopped = embedded.stop(load_settings().data_dir)
+    from api import operations
+
+    stopped = operations.stop_database()
     _say(as_json, {"stopped": stopped}, "已停止。" if stopped else "内置数据库没有在运行。")
 
 
@@ -440,6 +261,8 @@ def docs(
     as_json: AsJson = False,
 ) -> None:
     """由规则表生成 docs/statute.md 和 docs/lifecycle.md。"""
+    from api import docs as generated
+
     stale = (
         generated.stale(folder, Path("tests/statute"))
         if check

@@ -1,6 +1,7 @@
 """RFC 9457 problem details in Chinese: what went wrong, the article where the law is the reason, the field, what to do next."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -179,13 +180,22 @@ def _message(error: Mapping[str, Any]) -> str:
         return template.split("：")[0]
 
 
-def _http(_request: Request, error: Exception) -> JSONResponse:
+def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     words = {404: "没有这个地址", 405: "该地址不支持这种请求方式", 400: "请求内容无法解析", 413: "请求过大"}
     detail = words.get(error.status_code, "请求无法处理")
     response = respond(error.status_code, detail, detail + "。", f"http_{error.status_code}")
     response.headers.update(error.headers or {})
+    if error.status_code == 405 and (allowed := _allowed(request)):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
+
+
+def _allowed(request: Request) -> set[str]:
+    """Every method of this address: the router itself names only those of the first route that fits."""
+    paths = request.app.openapi()["paths"]
+    fits = [path for path in paths if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), request.url.path)]
+    return {method.upper() for path in fits for method in paths[path]}
 
 
 def _arrangement(_request: Request, error: Exception) -> JSONResponse:

@@ -4,15 +4,17 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlmodel import col
 
 from api.problems import Problem
 from api.tickets import PROBLEMS
 from api.wiring import EdgeDep, ReadDep
-from hotline import calendars
+from calendar_cn.arrangements import parse_arrangement
+from hotline import notices
 from hotline import orders as o
+from hotline.desk import Desk
 from hotline.models import Area, Category, OrgUnit, Platform
 from knowledge_base import articles
 from workflow.certificate import certify
@@ -161,7 +163,7 @@ class DueView(BaseModel):
 def due(
     edge: ReadDep,
     matter: Matter,
-    dispatched: AwareDatetime,
+    dispatched: o.Instant,
     complex: Annotated[bool, Query(description="按复杂事项")] = False,  # noqa: A002 - the order's own word
 ) -> DueView:
     """The reply limit of a matter dispatched at an instant, each day explained (art. 14(4))."""
@@ -383,12 +385,12 @@ def load_notice(
     """Preview which open clocks a year's notice moves, then load it with `preview=false`. Nothing met or lapsed is re-judged."""
     if not edge.actor.roles & {Role.ADMIN, Role.SUPERVISOR}:
         raise AccessRefused("放假安排由管理员或督办主管加载。")
-    arrangement = calendars.parse_notice(notice)
+    arrangement = parse_arrangement(notice)
 
-    def moves(desk: Any) -> list[calendars.MovedDue]:
+    def moves(desk: Desk) -> list[notices.MovedDue]:
         if preview:
-            return calendars.preview(desk.session, arrangement)
-        return calendars.load_notice(desk.session, arrangement, notice, by=desk.actor.name, at=desk.at)
+            return notices.preview(desk.session, arrangement, desk.at)
+        return notices.load_notice(desk.session, desk.office, arrangement, notice, by=desk.actor, at=desk.at)
 
     return edge.perform(
         _Notice(content=notice, preview=preview),

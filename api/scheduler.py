@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from api.wiring import Runtime
-from hotline import calendars, requests, supervision
+from hotline import notices, requests, supervision
 from hotline.desk import Office
 
 log = logging.getLogger("hotline.ticker")
@@ -33,7 +33,7 @@ class Job:
 JOBS: Final[tuple[Job, ...]] = (
     Job("lapse_due", None, supervision.lapse_due),
     Job("remind_overdue", None, supervision.remind_overdue),
-    Job("settle_calendar", 60, lambda session, _office, at: len(calendars.settle(session, at))),
+    Job("settle_calendar", 60, notices.settle),
     Job("destroy_expired_recordings", 3600, supervision.destroy_expired_recordings),
     Job("forget_old_requests", 3600, lambda session, _office, at: requests.forget_old(session, at)),
 )

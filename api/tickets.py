@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Response, UploadFile
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -20,7 +20,7 @@ from hotline.access import may_read_caller, visible_to
 from hotline.desk import Case, Desk
 from hotline.models import PersonalRead, Platform, Ticket
 from hotline.queues import MAX_PAGE, Filters, listed
-from hotline.views import ActResult, EntryView, FileView, TicketLine, TicketView
+from hotline.views import ActResult, EntryView, FileView, Reader, TicketLine, TicketView
 from knowledge_base import articles
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
 from workflow.vocabulary import Act, Channel, FileClass, Matter, State
@@ -256,7 +256,9 @@ def _check_knowledge(edge: Edge, order: o.Order) -> None:
 
 
 def _perform(edge: Edge, order: o.Order, command: Callable[[Desk], Case], *, status: int = 200) -> Response:
-    reader = edge.reader()
+    reader = Reader(
+        edge.session, edge.actor, edge.runtime.office, edge.at
+    )  # the command brings the calendars up to date
     return edge.perform(
         order,
         command,
@@ -402,12 +404,12 @@ class ListQuery(BaseModel):
     channel: Channel | None = None
     area: str | None = Field(default=None, pattern=r"^[0-9]{2,12}$", description="行政区划代码，含下级")
     category: str | None = Field(default=None, pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
-    due_before: AwareDatetime | None = None
+    due_before: o.Instant | None = None
     overdue: bool | None = None
     text: o.Line | None = Field(default=None, description="标题或内容包含的文字")
     mine: bool = Field(default=False, description="只列本人首接的")
-    received_from: AwareDatetime | None = None
-    received_to: AwareDatetime | None = None
+    received_from: o.Instant | None = None
+    received_to: o.Instant | None = None
     sort: Literal["received", "due"] = Field(
         default="received", description="按受理时间（新的在前）或按到期先后"
     )
@@ -573,7 +575,7 @@ def attach(
     edge: EdgeDep,
     file: Annotated[UploadFile, File(description="文件；类型按内容判定")],
     file_class: Annotated[FileClass, Form()] = FileClass.OTHER,
-    recorded_at: Annotated[AwareDatetime | None, Form(description="录音的通话时间")] = None,
+    recorded_at: Annotated[o.Instant | None, Form(description="录音的通话时间")] = None,
 ) -> Response:
     """File a document, picture or recording under its class; stored by content hash (art. 14(9))."""
     content = file.file.read(edge.runtime.office.blobs.max_bytes + 1)

@@ -91,13 +91,22 @@ def expected_version(
     return int(match[1])
 
 
+_KEY = "^[!-~]+$"
+
+
 def idempotency_key(
     idempotency_key: Annotated[
-        str | None, Header(max_length=255, description="同一请求重试时保持不变；七天内重复请求得到首次的结果")
+        str | None,
+        Header(
+            description="同一请求重试时保持不变；七天内重复请求得到首次的结果",
+            json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": _KEY},
+        ),
     ] = None,
 ) -> str | None:
     """The Idempotency-Key, printable ASCII. Raises `BadHeader`."""
-    if idempotency_key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+    if idempotency_key is not None and (
+        len(idempotency_key) > 255 or not re.fullmatch(_KEY, idempotency_key)
+    ):
         raise BadHeader("Idempotency-Key 应为 1—255 个可见 ASCII 字符。", field="Idempotency-Key")
     return idempotency_key
 

@@ -22,7 +22,7 @@ LONGEST_URL = 500
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-class ArrangementInvalid(ValueError):  # noqa: N818
+class ArrangementInvalid(ValueError):
     """The notice can't be used: `message` says in Chinese what to correct, `field` names the JSON field."""
 
     def __init__(self, field: str, message: str) -> None:

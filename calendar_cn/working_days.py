@@ -34,7 +34,7 @@ RULES = "放假办法 2025-01-01"
 UNNOTICED = "该年放假通知尚未发布，暂按周末和法定节假日推算"
 
 
-class CalendarRange(ValueError):  # noqa: N818
+class CalendarRange(ValueError):
     """日期超出工作日历的范围: before the first day or after 2099-12-31, as far as the lunar tables go."""
 
     def __init__(self, first: date) -> None:

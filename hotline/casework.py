@@ -233,7 +233,7 @@ def convert_to_complex(desk: Desk, number: str, order: ConvertOrder) -> Case:
     )
     clock.limit_id, clock.length = longer.id, longer.length
     clock.original_due_on, clock.original_due_at = due.on, due.at
-    move_clock(desk, clock, due, reason="converted", days=longer.length)
+    move_clock(desk, case, clock, due, reason="converted", days=longer.length)
     case.ticket.complex = True
     payload = {"reason": order.reason, "due_at": due.at.isoformat()}
     return act(desk, case, Act.CONVERT_TO_COMPLEX, about=part, payload=payload)

@@ -1,10 +1,12 @@
 """延期: asked no later than 24:00 of the due day, decided by the platform, counted from the original due date, told to the caller.
 Art. 14(5)."""
 
+from datetime import UTC
+
 from sqlalchemy import select
 from sqlmodel import col
 
-from hotline.desk import Case, Desk, act, take_up
+from hotline.desk import Case, Desk, act, note, take_up
 from hotline.models import Assignment, Clock, ClockMove, Extension, OrgUnit
 from hotline.orders import ExtensionApproval, ExtensionNotice, ExtensionOrder, ExtensionRefusal
 from hotline.units import own_part, part_of
@@ -13,7 +15,7 @@ from workflow.errors import AccessRefused, OrderInvalid
 from workflow.vocabulary import Act, ClockKind
 
 
-def move_clock(desk: Desk, clock: Clock, due: Due, *, reason: str, days: int) -> None:
+def move_clock(desk: Desk, case: Case, clock: Clock, due: Due, *, reason: str, days: int) -> None:
     """Supersede a clock's due date, keeping the old one in `clock_moves`. A lapse the new date undoes is annulled."""
     annuls = clock.lapsed_at is not None and due.at > clock.lapsed_at
     desk.session.add(
@@ -30,6 +32,7 @@ def move_clock(desk: Desk, clock: Clock, due: Due, *, reason: str, days: int) ->
             annulled_lapse=annuls,
         )
     )
+    before = clock.due_at
     clock.due_on, clock.due_at, clock.provisional = due.on, due.at, due.provisional
     clock.calendar_version = desk.office.calendars.version
     if annuls:
@@ -37,6 +40,7 @@ def move_clock(desk: Desk, clock: Clock, due: Due, *, reason: str, days: int) ->
         clock.lapsed_at = due.at if late else None
         clock.next_rung_at, clock.rung = None, 0
     desk.session.add(clock)
+    note(case, "moved", clock, reason=reason, from_due_at=before.astimezone(UTC).isoformat())
 
 
 def request_extension(desk: Desk, number: str, order: ExtensionOrder) -> Case:
@@ -87,7 +91,7 @@ def approve_extension(desk: Desk, number: str, order: ExtensionApproval) -> Case
         desk.office.calendars.of(home),
         day_end=case.statute.word("day_end"),
     )
-    move_clock(desk, clock, due, reason="extended", days=days)
+    move_clock(desk, case, clock, due, reason="extended", days=days)
     _decide(desk, request, approved=True, days=days, reason=order.reason)
     payload = {
         "days": days,

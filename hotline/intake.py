@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlmodel import col
 
 from hotline import numbers, outbox
-from hotline.desk import Case, Desk, act, newborn, open_clock, record, take_up, take_up_id, tell, write
+from hotline.desk import Case, Desk, act, newborn, open_clock, record, take_up, take_up_id, tell, void, write
 from hotline.ledger import text_digest
 from hotline.models import Area, Category, Platform, Ticket
 from hotline.orders import (
@@ -23,7 +23,7 @@ from hotline.orders import (
     instant,
 )
 from workflow.deadlines import Turn, local_day
-from workflow.errors import OrderInvalid, RuleBroken
+from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.lifecycle import Facts
 from workflow.vocabulary import Act, AssignmentStatus, ClockKind, Episode, State
 
@@ -89,6 +89,9 @@ def decide(desk: Desk, number: str, order: DecideOrder) -> Case:
 
 
 def _decide_alone(desk: Desk, case: Case, verb: Act, order: Order) -> Case:
+    """A decision on a registered demand; whoever takes it first becomes its first receiver (art. 14(1))."""
+    if case.ticket.first_receiver_id is None and desk.actor.kind == "person":
+        case.ticket.first_receiver_id = desk.actor.id
     return act(desk, case, verb, payload=_conclude(desk, case, order))
 
 
@@ -221,7 +224,7 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     """
     seen = desk.expected_version
     desk.expected_version = None
-    main = take_up(desk, order.into)
+    main = _main(desk, order.into)
     desk.expected_version = seen
     if numbers.parse(number) == main.ticket.number:
         raise OrderInvalid("不能并入自身。", field="into")
@@ -253,6 +256,13 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     return case
 
 
+def _main(desk: Desk, number: str) -> Case:
+    try:
+        return take_up(desk, number)
+    except NotFound as error:
+        raise NotFound(error.message, field="into") from None
+
+
 def merged_into(desk: Desk, main: Case) -> list[Case]:
     """The tickets merged into this one that are still waiting, each locked, in order."""
     ids = desk.session.execute(
@@ -267,13 +277,10 @@ def main_replied(desk: Desk, main: Case) -> None:
     """The main ticket's reply is in: every merged caller's own callback clock opens (art. 14(7))."""
     for child in merged_into(desk, main):
         for clock in child.running(ClockKind.CALLBACK):
-            clock.voided_at, clock.voided_by, clock.next_rung_at = desk.at, Act.REPLY.value, None
-        clock = open_clock(desk, child, ClockKind.CALLBACK, Act.REPLY)
+            void(desk, child, clock, Act.REPLY)
+        open_clock(desk, child, ClockKind.CALLBACK, Act.REPLY)
         child.ticket.version += 1
-        payload = {
-            "main": main.ticket.number,
-            "opened": [{"kind": "callback", "due_at": clock.due_at.isoformat()}],
-        }
+        payload = {"main": main.ticket.number}
         record(desk, child, "main_replied", before=child.ticket.state, article="14(7)", payload=payload)
         tell(desk, child, outbox.MAIN_REPLIED, None, {"main": main.ticket.number})
         write(desk, child)
@@ -286,7 +293,7 @@ def main_sent_back(desk: Desk, main: Case) -> None:
         if not running:
             continue
         for clock in running:
-            clock.voided_at, clock.voided_by, clock.next_rung_at = desk.at, Act.REVIEW_SEND_BACK.value, None
+            void(desk, child, clock, Act.REVIEW_SEND_BACK)
         child.ticket.version += 1
         record(
             desk,

@@ -4,7 +4,7 @@ Texts are kept whole: no stripping, no truncation. NUL and lone surrogates are r
 PostgreSQL cannot keep them.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -43,6 +43,18 @@ def _says_something(text: str) -> str:
         raise ValueError("不能为空白")
     return text
 
+
+_FIRST, _LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
+
+
+def _in_range(at: datetime) -> datetime:
+    if not _FIRST <= at <= _LAST:  # else no other time zone could express it
+        raise ValueError("时间超出可用范围，请核对年份")
+    return at
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""An aware instant that every time zone can express."""
 
 Line = Annotated[
     str,
@@ -92,7 +104,7 @@ class Demand(Order):
     title: Line = Field(examples=["暖气不热，室温只有14度"])
     content: Demanded = Field(examples=["来电人反映家中暖气自供暖以来一直不热，室温只有14度，请求尽快处理。"])
     caller: Caller = Caller()
-    received_at: AwareDatetime | None = Field(default=None, description="接通或提交的时间；缺省为登记时间")
+    received_at: Instant | None = Field(default=None, description="接通或提交的时间；缺省为登记时间")
     call_id: Line | None = Field(default=None, description="话务平台的通话标识，同一通话只登记一次")
     external_ref: Line | None = Field(default=None, description="其他平台的编号")
 
@@ -257,7 +269,7 @@ class ProgressOrder(Order):
 class AnswerCitizenOrder(Order):
     """答复来电人: the unit has answered the citizen at `answered_at` (aware; now unless given)."""
 
-    answered_at: AwareDatetime | None = None
+    answered_at: Instant | None = None
     remark: Prose | None = None
 
 
@@ -265,7 +277,7 @@ class ReplyOrder(Order):
     """反馈办理结果. The reply clock is met once the citizen is answered *and* the result reported, at the later of the two."""
 
     content: Prose
-    citizen_answered_at: AwareDatetime | None = Field(
+    citizen_answered_at: Instant | None = Field(
         default=None, description="答复来电人的时间；尚未答复则留空，稍后补报"
     )
     handled_by: Line | None = Field(default=None, description="经办人，缺省为当前用户")
@@ -388,7 +400,7 @@ class AttachOrder(Order):
 
     file_class: FileClass = FileClass.OTHER
     name: Line
-    recorded_at: AwareDatetime | None = Field(default=None, description="录音的通话时间")
+    recorded_at: Instant | None = Field(default=None, description="录音的通话时间")
 
 
 class HoldOrder(Order):
@@ -405,7 +417,7 @@ class EmergencyOrder(Order):
     title: Line
     basis: Prose
     area: Annotated[str, StringConstraints(pattern=r"^[0-9]{6,12}$")]
-    until: AwareDatetime
+    until: Instant
 
 
 def instant(given: datetime | None, default: datetime) -> datetime:

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
 from hotline.models import Assignment, Clock, OrgUnit, Ticket
+from hotline.reference import area_prefix
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import OPEN_STATES
 from workflow.vocabulary import AssignmentRole, Channel, Matter, State
@@ -134,7 +135,7 @@ def _conditions(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
         if v
     ]
     if filters.area is not None:
-        tests.append(col(Ticket.area_code).startswith(filters.area.rstrip("0") or "0", autoescape=True))
+        tests.append(col(Ticket.area_code).startswith(area_prefix(filters.area), autoescape=True))
     if filters.category is not None:
         tests.append(col(Ticket.category_code).startswith(filters.category, autoescape=True))
     if filters.due_before is not None:

@@ -25,6 +25,12 @@ _AREA_LEVELS = {
 } | {level.value: level for level in Level}
 
 
+def area_prefix(code: str) -> str:
+    """The leading digits of a division's code that all divisions below it share: 2, 4, 6, 9 or 12 of them."""
+    padded = code.ljust(12, "0")
+    return next(padded[:size] for size in (2, 4, 6, 9, 12) if not padded[size:].strip("0"))
+
+
 def load_shipped(session: Session) -> None:
     """Fill areas and categories from the shipped files where the tables are empty. Safe to call at every start."""
     if session.execute(select(func.count()).select_from(Area)).scalar_one() == 0:

@@ -1,16 +1,15 @@
 """督办: lapses swept, reminders up the ladder, flags and accountability notices, emergencies, recordings destroyed. Art. 14(8)(9), 17, 34."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
 from hotline import outbox
 from hotline.access import SYSTEM
+from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
 from hotline.desk import Case, Desk, Office, act, lapse, record, take_up, tell, write
 from hotline.models import (
@@ -21,19 +20,17 @@ from hotline.models import (
     Clock,
     Emergency,
     OrgUnit,
-    Platform,
     Reminder,
-    Ticket,
     UnitFlag,
 )
 from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
 from hotline.units import part_of
 from workflow.deadlines import CHINA
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
-from workflow.statute import load as load_pack
 from workflow.vocabulary import Act, FileClass, ReminderForm, Role
 
 _LADDER = (ReminderForm.NETWORK, ReminderForm.SMS, ReminderForm.WRITTEN_NOTICE, ReminderForm.ON_SITE)
+_NOT_STAMPED = (col(Clock.met_at).is_(None), col(Clock.lapsed_at).is_(None), col(Clock.voided_at).is_(None))
 
 # --- the sweep (art. 14(8)) --------------------------------------------------------------------------------------------
 
@@ -46,68 +43,26 @@ def lapse_due(session: Session, office: Office, as_of: datetime, *, batch: int =
     """
     due = session.execute(
         select(col(Clock.id), col(Clock.ticket_id))
-        .where(
-            col(Clock.due_at) <= as_of,
-            col(Clock.met_at).is_(None),
-            col(Clock.lapsed_at).is_(None),
-            col(Clock.voided_at).is_(None),
-        )
+        .where(col(Clock.due_at) <= as_of, *_NOT_STAMPED)
         .order_by(col(Clock.due_at), col(Clock.id))
         .limit(batch)
     ).all()
     if not due:
         return 0
-    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
-    clocks = (
-        session.execute(
-            select(Clock)
-            .where(
-                col(Clock.id).in_([clock_id for clock_id, _ in due]),
-                col(Clock.ticket_id).in_(list(tickets)),
-                col(Clock.met_at).is_(None),
-                col(Clock.lapsed_at).is_(None),
-                col(Clock.voided_at).is_(None),
-            )
-            .order_by(col(Clock.due_at), col(Clock.id))
-            .execution_options(populate_existing=True)
-        )
-        .scalars()
-        .all()
+    cases = lock(session, [ticket_id for _, ticket_id in due], skip_locked=True)
+    again = select(Clock).where(
+        col(Clock.id).in_([clock_id for clock_id, _ in due]),
+        col(Clock.ticket_id).in_(list(cases)),
+        *_NOT_STAMPED,
     )
+    ordered = again.order_by(col(Clock.due_at), col(Clock.id)).execution_options(populate_existing=True)
+    clocks = session.execute(ordered).scalars().all()
     office.calendars.at(session, newest_version(session))
     desk = Desk(session, SYSTEM, as_of, office)
-    cases = {ticket.id: _bare_case(ticket, platform) for ticket, platform in tickets.values()}
     for clock in clocks:
         lapse(desk, cases[clock.ticket_id], clock)
-    _write_all(desk, list(cases.values()))
+    write_all(desk, list(cases.values()))
     return len(clocks)
-
-
-def _locked_tickets(session: Session, ids: Sequence[int]) -> dict[int, tuple[Ticket, Platform]]:
-    rows = session.execute(
-        select(Ticket, Platform)
-        .join(Platform, col(Platform.id) == col(Ticket.platform_id))
-        .where(col(Ticket.id).in_(sorted(set(ids))))
-        .order_by(col(Ticket.id))
-        .with_for_update(of=Ticket.__table__, skip_locked=True)  # type: ignore[attr-defined]
-        .execution_options(populate_existing=True)
-    )
-    return {ticket.id: (ticket, platform) for ticket, platform in rows}
-
-
-def _bare_case(ticket: Ticket, platform: Platform) -> Case:
-    return Case(ticket, platform, load_pack(platform.pack), [], [])
-
-
-def _write_all(desk: Desk, cases: list[Case]) -> None:
-    """`desk.write` for many cases, in three statements rather than three a case."""
-    if not cases:
-        return
-    first, *rest = cases
-    for case in rest:
-        first.entries += case.entries
-        first.events += case.events
-    write(desk, first)
 
 
 # --- reminders (art. 14(8)) --------------------------------------------------------------------------------------------
@@ -123,45 +78,56 @@ class _Climb:
     next_at: datetime | None
 
 
-def remind_overdue(session: Session, office: Office, as_of: datetime, *, batch: int = 500) -> int:
-    """Send the reminders whose rung has come, one notice per unit (or platform) and sweep, each rung of a clock once.
+def remind_overdue(session: Session, office: Office, as_of: datetime, *, batch: int = 20) -> int:
+    """Send the reminders whose rung has come to up to `batch` units (or platforms), one notice each, each rung of a clock once.
 
-    After an outage only the highest rung reached is sent, and all of a unit's tickets stand in one notice. No reminder moves a
-    date. Returns how many notices were written. The caller commits.
+    After an outage only the highest rung reached is sent, and all of a unit's tickets stand in one notice; while lapses are
+    still being stamped nothing is sent, so that the notice is whole. No reminder moves a date. Returns how many notices were
+    written. The caller commits.
     """
-    due = session.execute(
-        select(col(Clock.id), col(Clock.ticket_id))
-        .where(col(Clock.next_rung_at) <= as_of, col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None))
-        .order_by(col(Clock.next_rung_at))
-        .limit(batch)
-    ).all()
-    if not due:
+    if session.execute(_unstamped(as_of)).first() is not None:
         return 0
-    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
-    clocks = (
-        session.execute(
-            select(Clock)
-            .where(
-                col(Clock.id).in_([c for c, _ in due]),
-                col(Clock.ticket_id).in_(list(tickets)),
-                col(Clock.next_rung_at) <= as_of,
-            )
-            .execution_options(populate_existing=True)
-        )
-        .scalars()
-        .all()
-    )
+    groups = session.execute(
+        select(col(Clock.platform_id), col(Clock.unit_id)).where(*_rung_due(as_of)).distinct().limit(batch)
+    ).all()
+    if not groups:
+        return 0
     office.calendars.at(session, newest_version(session))
-    cases = {ticket.id: _bare_case(ticket, platform) for ticket, platform in tickets.values()}
     desk = Desk(session, SYSTEM, as_of, office)
-    groups: dict[tuple[int, int | None], list[_Climb]] = defaultdict(list)
-    for clock in clocks:
-        climb = _climb(desk, cases[clock.ticket_id], clock)
-        groups[clock.platform_id, clock.unit_id].append(climb)
-    for (platform_id, unit_id), climbs in sorted(groups.items(), key=str):
-        _notify(desk, platform_id, unit_id, climbs)
-    _write_all(desk, list(cases.values()))
-    return len(groups)
+    return sum(_remind_group(desk, platform_id, unit_id) for platform_id, unit_id in groups)
+
+
+def _unstamped(as_of: datetime) -> Any:
+    return select(col(Clock.id)).where(col(Clock.due_at) <= as_of, *_NOT_STAMPED).limit(1)
+
+
+def _rung_due(as_of: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (col(Clock.next_rung_at) <= as_of, col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None))
+
+
+def _remind_group(desk: Desk, platform_id: int, unit_id: int | None) -> int:
+    whose = (
+        col(Clock.platform_id) == platform_id,
+        col(Clock.unit_id).is_not_distinct_from(unit_id),
+        *_rung_due(desk.at),
+    )
+    cases = lock(
+        desk.session,
+        desk.session.execute(select(col(Clock.ticket_id)).where(*whose)).scalars(),
+        skip_locked=True,
+    )
+    clocks = desk.session.execute(
+        select(Clock)
+        .where(*whose, col(Clock.ticket_id).in_(list(cases)))
+        .order_by(col(Clock.due_at), col(Clock.id))
+        .execution_options(populate_existing=True)
+    ).scalars()
+    climbs = [_climb(desk, cases[clock.ticket_id], clock) for clock in clocks]
+    if not climbs:
+        return 0
+    _notify(desk, platform_id, unit_id, climbs)
+    write_all(desk, list(cases.values()))
+    return 1
 
 
 def _climb(desk: Desk, case: Case, clock: Clock) -> _Climb:
@@ -378,17 +344,16 @@ def destroy_expired_recordings(session: Session, office: Office, as_of: datetime
         )
         .limit(batch)
     ).all()
-    tickets = _locked_tickets(session, [ticket_id for _, ticket_id in due])
+    cases = lock(session, [ticket_id for _, ticket_id in due], skip_locked=True)
     desk = Desk(session, SYSTEM, as_of, office)
     destroyed = 0
     for attachment_id, ticket_id in due:
-        if ticket_id not in tickets:
+        if ticket_id not in cases:
             continue
         file = session.get_one(Attachment, attachment_id, populate_existing=True)
         if file.held or file.destroyed_at is not None:
             continue
-        case = _bare_case(*tickets[ticket_id])
-        _destroy(desk, case, file)
+        _destroy(desk, cases[ticket_id], file)
         destroyed += 1
     return destroyed
 

@@ -8,8 +8,9 @@ from sqlmodel import col
 from hotline.desk import OPEN_PARTS, Case, Desk, void_for
 from hotline.models import Assignment, Emergency, OrgUnit, Platform
 from hotline.orders import DispatchOrder
+from hotline.reference import area_prefix
 from workflow.errors import AccessRefused, OrderInvalid
-from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, UnitKind
+from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, Level, UnitKind
 
 _THROUGH_DEPARTMENT = frozenset({UnitKind.ENTERPRISE, UnitKind.SCHOOL, UnitKind.INSTITUTION})
 
@@ -43,7 +44,7 @@ def named(desk: Desk, case: Case, order: DispatchOrder) -> list[tuple[OrgUnit, A
     for unit, role in units:
         field = "lead" if role is AssignmentRole.LEAD else "co_units"
         _check_home(desk, case, unit, field)
-        _check_level(case, unit, field, skipping=emergency is not None)
+        _check_level(desk, case, unit, field, skipping=emergency is not None)
         _check_department(desk, unit, role, ids)
     if emergency is not None:
         case.ticket.emergency_id = emergency.id
@@ -63,7 +64,7 @@ def _emergency(desk: Desk, case: Case, emergency_id: int | None) -> Emergency | 
         raise OrderInvalid(
             "该应急事件不存在、已结束或不属于本平台，不能据此越级派单。", article="17", field="emergency"
         )
-    if not case.ticket.area_code.startswith(emergency.area_code.rstrip("0")):
+    if not case.ticket.area_code.startswith(area_prefix(emergency.area_code)):
         raise OrderInvalid("工单所在区域不在应急事件范围内。", article="17", field="emergency")
     return emergency
 
@@ -72,19 +73,28 @@ def _with_parent(platform: Platform) -> set[int | None]:
     return {platform.id, platform.parent_id} - {None}
 
 
+def _reach(desk: Desk, case: Case) -> list[Platform]:
+    """The platforms whose reach the order may use: the ticket's own, and the superior's where its supervisor coordinates (art. 18)."""
+    reach = [case.platform]
+    if desk.actor.platform_id is not None and desk.actor.platform_id == case.platform.parent_id:
+        reach.append(desk.session.get_one(Platform, desk.actor.platform_id))
+    return reach
+
+
 def _check_home(desk: Desk, case: Case, unit: OrgUnit, field: str) -> None:
     home = desk.session.get(Platform, unit.platform_id)
-    if home is None or case.platform.id not in (home.id, home.parent_id):
+    if home is None or not {home.id, home.parent_id} & {platform.id for platform in _reach(desk, case)}:
         raise OrderInvalid(
             f"“{unit.name}”不在本平台的派单范围内；跨区域事项请上报省平台协调。", article="14(3)", field=field
         )
 
 
-def _check_level(case: Case, unit: OrgUnit, field: str, *, skipping: bool) -> None:
-    allowed = case.statute.dispatch_levels.get(case.platform.level)
-    if skipping or allowed is None or unit.level in allowed:
+def _check_level(desk: Desk, case: Case, unit: OrgUnit, field: str, *, skipping: bool) -> None:
+    table = case.statute.dispatch_levels
+    allowed = frozenset[Level]().union(*(table.get(p.level, frozenset(Level)) for p in _reach(desk, case)))
+    if skipping or unit.level in allowed:
         return
-    levels = "、".join(level.label for level in sorted(allowed))
+    levels = "、".join(level.label for level in Level if level in allowed)
     raise OrderInvalid(
         f"“{unit.name}”是{unit.level.label}单位；本平台直接派单至{levels}单位，越级派单须有已宣布的应急事件。",
         article="17",

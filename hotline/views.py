@@ -252,6 +252,9 @@ class EntryView(BaseModel):
     hash: str
 
 
+_OUT = frozenset({AssignmentStatus.RETURNED, AssignmentStatus.RELEASED})
+
+
 class Reader:
     """Reads tickets for one actor at one instant."""
 
@@ -330,8 +333,10 @@ class Reader:
             archived_at=ticket.archived_at,
             parts=[self._part(p, units[p.unit_id]) for p in parts if p.id in ids],
             replies=[_reply(r, of_part) for r in self._all(Reply, ticket) if r.assignment_id in ids],
-            reviews=[ReviewView(**r.model_dump()) for r in self._all(Review, ticket)],
-            callbacks=[CallbackView(**c.model_dump()) for c in self._all(CallbackAttempt, ticket)],
+            reviews=[ReviewView(**r.model_dump()) for r in self._all(Review, ticket) if own is None],
+            callbacks=[
+                CallbackView(**c.model_dump()) for c in self._all(CallbackAttempt, ticket) if own is None
+            ],
             extensions=[
                 _extension(e, of_part) for e in self._all(Extension, ticket) if e.assignment_id in ids
             ],
@@ -452,7 +457,7 @@ class Reader:
         if not self.actor.is_unit:
             return None
         own = [p for p in parts if p.unit_id == self.actor.unit_id]
-        leads = any(p.role is AssignmentRole.LEAD and p.status is not AssignmentStatus.RETURNED for p in own)
+        leads = any(p.role is AssignmentRole.LEAD and p.status not in _OUT for p in own)
         return None if leads else own
 
     def _all(self, table: Any, ticket: Ticket) -> list[Any]:

@@ -1,0 +1,265 @@
+"""What the commands do that need a database or a server; the command line itself stays light to start."""
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlalchemy import Engine, select
+from sqlmodel import Session, col
+
+from api import main as app_factory
+from api import scheduler
+from calendar_cn.arrangements import parse_arrangement
+from hotline import accounts, calendars, embedded, ledger, notices, numbers, reference
+from hotline.access import Actor
+from hotline.demo import driver
+from hotline.models import Person, Ticket
+from hotline.office import open_office
+from hotline.settings import Settings, load_settings
+from hotline.store import make_engine
+from hotline.store import migrate as migrate_database
+from hotline.views import Reader
+from workflow.deadlines import CHINA
+from workflow.errors import NotFound
+from workflow.vocabulary import Act, Role
+
+
+def now() -> datetime:
+    """The one place the command line reads the time (aware UTC)."""
+    return datetime.now(UTC)
+
+
+def database_url(settings: Settings) -> str:
+    """The database named by the settings, or the embedded one, found or started."""
+    return settings.database_url or embedded.find_or_start(settings.data_dir)
+
+
+@contextmanager
+def _session(settings: Settings) -> Iterator[Session]:
+    engine = make_engine(database_url(settings), pool_size=5)
+    try:
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def prepare(settings: Settings) -> str:
+    """The database, migrated and holding the reference data; returns its URL."""
+    url = database_url(settings)
+    migrate_database(url)
+    engine: Engine = make_engine(url, pool_size=1)
+    with Session(engine) as session:
+        reference.load_shipped(session)
+        session.commit()
+    engine.dispose()
+    return url
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to stderr at the configured level; request lines and library chatter are left out."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("apscheduler", "alembic", "uvicorn.access", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def serve(
+    host: str | None, port: int | None, workers: int, *, demo: bool, tick: bool, say: Callable[[str], None]
+) -> None:
+    """Bring up the database, then the API (and the ticker) until a signal ends it."""
+    settings = load_settings()
+    configure_logging(settings)
+    url = prepare(settings)
+    address = host or settings.host
+    at_port = settings.port if port is None else port
+    if demo:
+        say(driver.logins_text(driver.ensure_demo(url, settings, now=now())))
+    say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
+    if workers == 1:
+        app = app_factory.create_app(app_factory.make_runtime(settings, url), ticking=tick)
+        uvicorn.run(app, host=address, port=at_port, log_config=None, timeout_graceful_shutdown=2)
+        return
+    os.environ |= {"HOTLINE_DATABASE_URL": url, "HOTLINE_TICKING": "1" if tick else "0"}
+    uvicorn.run(
+        "api.operations:app_of_worker",
+        factory=True,
+        workers=workers,
+        host=address,
+        port=at_port,
+        log_config=None,
+        timeout_graceful_shutdown=2,
+    )
+
+
+def app_of_worker() -> Any:
+    """The app of one of several workers, on the database the parent prepared."""
+    settings = load_settings()
+    configure_logging(settings)
+    assert settings.database_url is not None
+    runtime = app_factory.make_runtime(settings, settings.database_url)
+    return app_factory.create_app(runtime, ticking=os.environ.get("HOTLINE_TICKING") == "1")
+
+
+def run_jobs_once() -> dict[str, int]:
+    """Run every job until it finds nothing; how much each did."""
+    settings = load_settings()
+    configure_logging(settings)
+    runtime = app_factory.make_runtime(settings, prepare(settings))
+    try:
+        return {job.name: scheduler.run(runtime, job) for job in scheduler.JOBS}
+    finally:
+        runtime.engine.dispose()
+
+
+def schedule(say: Callable[[str], None]) -> None:
+    """Tick until SIGINT or SIGTERM."""
+    settings = load_settings()
+    configure_logging(settings)
+    runtime = app_factory.make_runtime(settings, prepare(settings))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    ticker = scheduler.start(runtime)
+    say("定时任务已启动，按 Ctrl-C 停止。")
+    stop.wait()
+    ticker.shutdown()
+    runtime.engine.dispose()
+
+
+def migrate(revision: str) -> None:
+    """Bring the database to `revision`; at head the reference data is loaded too."""
+    settings = load_settings()
+    if revision == "head":
+        prepare(settings)
+    else:
+        migrate_database(database_url(settings), revision)
+
+
+def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
+    """Empty the database and fill it with the invented platform; the logins as data and as text."""
+    settings = load_settings()
+    configure_logging(settings)
+    url = prepare(settings)
+    logins = driver.reset_and_fill(url, settings, now=now(), tickets=tickets, seed=seed, progress=progress)
+    return logins, driver.logins_text(logins)
+
+
+def load_notice(file: Path, *, load: bool) -> tuple[dict[str, Any], str]:
+    """Preview or load a year's notice: which open clocks move."""
+    content = file.read_text("utf-8-sig")
+    arrangement = parse_arrangement(content)
+    settings = load_settings()
+    operator = Actor("system", None, "命令行", frozenset({Role.ADMIN}))
+    with _session(settings) as session:
+        if load:
+            moved = notices.load_notice(
+                session, open_office(settings), arrangement, json.loads(content), by=operator, at=now()
+            )
+            session.commit()
+        else:
+            moved = notices.preview(session, arrangement, now())
+    lines = [
+        f"{arrangement.year} 年放假安排：{'已加载' if load else '预览'}，变动 {len(moved)} 个进行中的期限。"
+    ]
+    lines += [f"  {m.kind}  {m.from_due_on} → {m.to_due_on}" for m in moved[:50]]
+    if not load:
+        lines.append("确认后加 --yes 加载。")
+    rows = [{name: getattr(m, name) for name in m.__slots__} for m in moved]
+    return {"year": arrangement.year, "loaded": load, "moved": rows}, "\n".join(lines)
+
+
+_SYSTEM_ACTS = {
+    "lapse": "时限届满",
+    "merged_in": "并入",
+    "main_replied": "主单已反馈",
+    "main_sent_back": "主单退回补办",
+    "destroy_recording": "销毁录音",
+    "calendar_move": "日历变动",
+}
+
+
+def show_ticket(number: str) -> tuple[dict[str, Any], str]:
+    """A ticket's state, periods and history, without the caller's data, and whether its ledger is whole."""
+    settings = load_settings()
+    with _session(settings) as session:
+        parsed = numbers.parse(number)
+        ticket = session.execute(select(Ticket).where(col(Ticket.number) == parsed)).scalar_one_or_none()
+        if ticket is None:
+            raise NotFound(f"没有编号为 {numbers.spoken(parsed)} 的工单。")
+        office = open_office(settings)
+        office.calendars.at(session, calendars.newest_version(session))
+        platforms = frozenset({ticket.platform_id})
+        operator = Actor(
+            "system", None, "cli", frozenset({Role.AUDITOR}), ticket.platform_id, None, platforms
+        )
+        reader = Reader(session, operator, office, now())
+        view, entries = reader.whole(ticket), reader.timeline(ticket)
+        breaks = ledger.verify(
+            ticket.number, ticket.ledger_head, ticket.ledger_seq, ledger.entries_of(session, ticket.id)
+        )
+    lines = [f"{view.spoken}  {view.state.label}  {view.matter.label}  {view.title}"]
+    lines += [f"  时限 {c.kind.label}：{c.due_on} 届满，{_clock_state(c)}" for c in view.clocks]
+    lines += [
+        f"  {e.effective_at.astimezone(CHINA):%Y-%m-%d %H:%M}  {_act_label(e.act)}  {e.actor}  → {e.to_state.label}"
+        for e in entries
+    ]
+    lines.append(
+        "  台账完整" if not breaks else "  台账异常：" + "；".join(f"第 {b.seq} 条{b.what}" for b in breaks)
+    )
+    data = {
+        "ticket": view.model_dump(mode="json", exclude={"caller"}),
+        "timeline": [e.model_dump(mode="json") for e in entries],
+        "ledger_whole": not breaks,
+    }
+    return data, "\n".join(lines)
+
+
+def _act_label(act: str) -> str:
+    return _SYSTEM_ACTS.get(act) or Act(act).label
+
+
+def _clock_state(clock: Any) -> str:
+    if clock.voided_at is not None:
+        return "已终止"
+    if clock.met_at is not None:
+        return "逾期完成" if clock.lapsed_at is not None else "按时完成"
+    return "已逾期" if clock.lapsed_at is not None else f"剩 {clock.working_days_left} 个工作日"
+
+
+def verify_ledgers() -> tuple[dict[str, Any], str]:
+    """Check every ticket's hash chain; every break is named."""
+    broken: list[ledger.Break] = []
+    count = 0
+    with _session(load_settings()) as session:
+        tickets = select(col(Ticket.id), col(Ticket.number), col(Ticket.ledger_head), col(Ticket.ledger_seq))
+        for ticket_id, number, head, seq in session.execute(tickets.order_by(col(Ticket.id))).all():
+            broken += ledger.verify(number, head, seq, ledger.entries_of(session, ticket_id))
+            session.expunge_all()
+            count += 1
+    lines = [f"{b.number} 第 {b.seq} 条：{b.what}" for b in broken] or [f"{count} 个工单的台账完整。"]
+    breaks = [{"number": b.number, "seq": b.seq, "what": b.what} for b in broken]
+    return {"tickets": count, "breaks": breaks}, "\n".join(lines)
+
+
+def issue_token(login: str) -> str:
+    """A new token for a person; it is shown only here. Raises `NotFound`."""
+    with _session(load_settings()) as session:
+        person = session.execute(select(Person).where(col(Person.login) == login)).scalar_one_or_none()
+        if person is None:
+            raise NotFound(f"没有登录名为 {login} 的人员。")
+        token = accounts.issue_token(session, label="cli", at=now(), person=person)
+        session.commit()
+    return token
+
+
+def stop_database() -> bool:
+    """Stop the embedded database; whether it was running."""
+    return embedded.stop(load_settings().data_dir)
