@@ -1,13 +1,14 @@
 """Actor: who asks. `visible_to`: the one place that says which tickets somebody sees."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlmodel import col
 
 from hotline.models import Assignment, Ticket
-from workflow.vocabulary import Matter, Role
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, Matter, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,23 @@ def sees(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> boo
     if actor.is_unit:
         return any(a.unit_id == actor.unit_id for a in assignments)
     return ticket.platform_id in actor.platform_ids
+
+
+_OUT = frozenset({AssignmentStatus.RETURNED, AssignmentStatus.RELEASED})
+
+
+def sees_every_part(actor: Actor, assignments: Iterable[Assignment]) -> bool:
+    """Whether nothing of the ticket is hidden: platform staff and the lead unit; a co-unit sees its own part only."""
+    return not actor.is_unit or any(
+        a.unit_id == actor.unit_id and a.role is AssignmentRole.LEAD and a.status not in _OUT
+        for a in assignments
+    )
+
+
+def concerns(payload: Mapping[str, Any], unit_id: int | None) -> bool:
+    """Whether a ledger entry speaks of the ticket as a whole or of this unit's part, not of another unit's."""
+    unit = payload.get("unit", payload.get("clock", {}).get("unit"))
+    return unit is None or unit == unit_id
 
 
 def may_read_caller(actor: Actor, ticket: Ticket) -> bool:

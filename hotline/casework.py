@@ -227,7 +227,7 @@ def convert_to_complex(desk: Desk, number: str, order: ConvertOrder) -> Case:
     clock = clocks[0]
     check_conversion(case.statute.limit_by_id(clock.limit_id, clock.law_on), clock.due_at, desk.at)
     longer = case.statute.limit(ClockKind.REPLY, case.law_on, case.ticket.matter, complex_=True)
-    home = desk.session.get_one(OrgUnit, part.unit_id).platform_id
+    home = desk.office.directory.home(desk.session, part.unit_id)
     due = due_of(
         longer, clock.opened_at, desk.office.calendars.of(home), day_end=case.statute.word("day_end")
     )

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 
 from calendar_cn.working_days import WorkCalendar
 from hotline import ledger, numbers, outbox
-from hotline.access import SYSTEM, Actor, sees
+from hotline.access import SYSTEM, Actor, concerns, sees, sees_every_part
 from hotline.blobs import BlobStore
 from hotline.calendars import Calendars
 from hotline.models import (
@@ -51,6 +51,29 @@ _SKEW = timedelta(seconds=60)
 OPEN_PARTS = frozenset({AssignmentStatus.OPEN, AssignmentStatus.RETURN_PROPOSED})
 
 
+class Directory:
+    """Units' codes and home platforms, which never change once given; read once a process."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, int]] = {}
+
+    def home(self, session: Session, unit_id: int) -> int:
+        """The platform a unit belongs to, whose local days off its clocks follow."""
+        return self._entry(session, unit_id)[1]
+
+    def code(self, session: Session, unit_id: int) -> str:
+        """A unit's code."""
+        return self._entry(session, unit_id)[0]
+
+    def _entry(self, session: Session, unit_id: int) -> tuple[str, int]:
+        if unit_id not in self._known:
+            statement = select(col(OrgUnit.code), col(OrgUnit.platform_id)).where(col(OrgUnit.id) == unit_id)
+            with session.no_autoflush:
+                code, platform_id = session.execute(statement).one()
+            self._known[unit_id] = (code, platform_id)
+        return self._known[unit_id]
+
+
 @dataclass(slots=True)
 class Office:
     """What every desk of one process shares."""
@@ -58,6 +81,7 @@ class Office:
     sealer: Sealer
     blobs: BlobStore
     calendars: Calendars = field(default_factory=Calendars)
+    directory: Directory = field(default_factory=Directory)
 
 
 @dataclass(slots=True)
@@ -132,7 +156,13 @@ def take_up(desk: Desk, number: str) -> Case:
             f"没有编号为 {numbers.spoken(ticket.number)} 的工单，或不在您的权限范围内。", field="number"
         )
     if desk.expected_version is not None and desk.expected_version != ticket.version:
-        changes = ledger.changes_since(desk.session, ticket.id, desk.expected_version)
+        whole = sees_every_part(desk.actor, case.assignments)
+        changes = ledger.changes_since(
+            desk.session,
+            ticket.id,
+            desk.expected_version,
+            lambda payload: whole or concerns(payload, desk.actor.unit_id),
+        )
         raise VersionConflict(
             f"该工单已被他人更新（您看到的是第 {desk.expected_version} 版，现为第 {ticket.version} 版），请查看变化后重试。",
             extra={"version": ticket.version, "state": ticket.state.value, "changes": changes},
@@ -216,9 +246,9 @@ def act(
     ticket.state = after
     if born:
         desk.session.add(ticket)
+        desk.session.flush()
     else:
         ticket.version += 1
-    desk.session.flush()
     _turn_clocks(
         desk, case, verb, turn, born=born, about=about, opened_for=opened_for, days=days, met_at=met_at
     )
@@ -436,9 +466,7 @@ def open_clock(
 def calendar_for(desk: Desk, case: Case, limit: Limit, about: Assignment | None) -> WorkCalendar:
     """Handling clocks use the unit's calendar (its platform's local days off), the others the ticket's platform's."""
     if limit.calendar == "unit" and about is not None:
-        unit = desk.session.get(OrgUnit, about.unit_id)
-        if unit is not None:
-            return desk.office.calendars.of(unit.platform_id)
+        return desk.office.calendars.of(desk.office.directory.home(desk.session, about.unit_id))
     return desk.office.calendars.of(case.ticket.platform_id)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline.desk import Case, Desk, act, note, take_up
-from hotline.models import Assignment, Clock, ClockMove, Extension, OrgUnit
+from hotline.models import Assignment, Clock, ClockMove, Extension
 from hotline.orders import ExtensionApproval, ExtensionNotice, ExtensionOrder, ExtensionRefusal
 from hotline.units import own_part, part_of
 from workflow.deadlines import Due, check_extension_asked, check_extension_days, extended
@@ -84,7 +84,7 @@ def approve_extension(desk: Desk, number: str, order: ExtensionApproval) -> Case
     check_extension_days(case.statute, case.law_on, days, clock.extension_days)
     was_late = clock.lapsed_at is not None
     clock.extension_days += days
-    home = desk.session.get_one(OrgUnit, part.unit_id).platform_id
+    home = desk.office.directory.home(desk.session, part.unit_id)
     due = extended(
         clock.original_due_on,
         clock.extension_days,

@@ -1,9 +1,10 @@
 """From the call to a decision: register, accept, refuse, answer at once, transfer, report up, decide, merge. Art. 10-12, 14(1)(2)."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlmodel import col
 
 from hotline import numbers, outbox
@@ -190,6 +191,7 @@ def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: 
     if desk.session.get(Area, demand.area) is None:
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
     if demand.call_id is not None:
+        desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, demand.call_id))))
         known = select(col(Ticket.number)).where(
             col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == demand.call_id
         )
@@ -198,6 +200,12 @@ def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: 
             raise AlreadyRegistered(
                 f"该通话已登记为工单 {numbers.spoken(number)}。", field="call_id", extra={"number": number}
             )
+
+
+def _call_lock(platform_id: int, call_id: str) -> int:
+    """The advisory lock under which one call is registered: who comes second finds the first one's ticket."""
+    digest = hashlib.sha256(f"{platform_id}:{call_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 # --- merging ---------------------------------------------------------------------------------------------------------

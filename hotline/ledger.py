@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -86,8 +86,10 @@ def entries_of(session: Session, ticket_id: int) -> list[LedgerEntry]:
     return list(session.execute(statement).scalars())
 
 
-def changes_since(session: Session, ticket_id: int, version: int) -> list[dict[str, Any]]:
-    """What happened to a ticket after `version`, for whoever acted on an older view of it."""
+def changes_since(
+    session: Session, ticket_id: int, version: int, shown: Callable[[Mapping[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """What happened to a ticket after `version`, for whoever acted on an older view of it; `shown` says by an entry's payload."""
     statement = (
         select(LedgerEntry)
         .where(col(LedgerEntry.ticket_id) == ticket_id, col(LedgerEntry.version) > version)
@@ -97,6 +99,7 @@ def changes_since(session: Session, ticket_id: int, version: int) -> list[dict[s
     return [
         {"act": e.act, "by": e.actor_name, "at": _iso(e.recorded_at), "from": e.from_state, "to": e.to_state}
         for e in session.execute(statement).scalars()
+        if shown(e.payload)
     ]
 
 

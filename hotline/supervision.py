@@ -179,6 +179,7 @@ def _notify(desk: Desk, platform_id: int, unit_id: int | None, climbs: list[_Cli
             "form": reminder.form.value,
             "rung": climb.rung,
             "kind": climb.clock.kind.value,
+            "unit": unit_id,
         }
         record(
             desk,

@@ -1,6 +1,6 @@
 """What people and programs are shown of a ticket. Callers' personal data is masked here, always."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline import ledger, numbers
-from hotline.access import Actor
+from hotline.access import Actor, concerns, sees_every_part
 from hotline.desk import OPEN_PARTS, Office
 from hotline.models import (
     Assignment,
@@ -252,9 +252,6 @@ class EntryView(BaseModel):
     hash: str
 
 
-_OUT = frozenset({AssignmentStatus.RETURNED, AssignmentStatus.RELEASED})
-
-
 class Reader:
     """Reads tickets for one actor at one instant."""
 
@@ -287,14 +284,13 @@ class Reader:
         """A ticket after an act, from the rows the act had at hand."""
         mine = self._own(parts)
         seen = [c for c in clocks if mine is None or c.unit_id in (None, self.actor.unit_id)]
-        units = self._units({c.unit_id for c in seen if c.unit_id})
         return ActResult(
             number=ticket.number,
             spoken=numbers.spoken(ticket.number),
             state=ticket.state,
             version=ticket.version,
             acts=self.acts(ticket, parts, seen),
-            clocks=[self._clock(c, ticket, units) for c in seen],
+            clocks=[self._clock(c, ticket) for c in seen],
         )
 
     def whole(self, ticket: Ticket) -> TicketView:
@@ -352,7 +348,7 @@ class Reader:
         own = self._own(parts)
         entries = ledger.entries_of(self.session, ticket.id)
         if own is not None:
-            entries = [e for e in entries if e.payload.get("unit") in (None, self.actor.unit_id)]
+            entries = [e for e in entries if concerns(e.payload, self.actor.unit_id)]
         return [_entry(e) for e in entries]
 
     def clock_moves(self, clock_id: int) -> list[ClockMove]:
@@ -370,7 +366,7 @@ class Reader:
         if ticket.platform_id not in self.actor.platform_ids:
             return []
         facts = self._platform_facts(ticket, parts, clocks)
-        return [act for act in offered if facts.get(act, True)]
+        return [act for act in offered if act not in facts or facts[act]()]
 
     def _unit_acts(
         self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], offered: Sequence[Act]
@@ -414,26 +410,29 @@ class Reader:
 
     def _platform_facts(
         self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock]
-    ) -> dict[Act, bool]:
+    ) -> dict[Act, Callable[[], bool]]:
         returning = any(p.status is AssignmentStatus.RETURN_PROPOSED for p in parts)
-        co_working = any(p.role is AssignmentRole.CO and p.status in OPEN_PARTS for p in parts)
-        calling = any(
-            c.kind is ClockKind.CALLBACK and c.met_at is None and c.voided_at is None for c in clocks
-        )
-        supervisor = Role.SUPERVISOR in self.actor.roles
         has_parts = bool(parts)
-        pending = has_parts and self._extension(ticket, pending=True)
         return {
-            Act.UPHOLD_RETURN: returning,
-            Act.REJECT_RETURN: returning,
-            Act.APPROVE_EXTENSION: pending,
-            Act.REFUSE_EXTENSION: pending,
-            Act.NOTIFY_EXTENSION: has_parts and self._extension(ticket, pending=False),
-            Act.RELEASE_UNIT: co_working,
-            Act.RECORD_CALLBACK: ticket.state is not State.MERGED or calling,
-            Act.HAND_OVER: supervisor or ticket.first_receiver_id == self.actor.id,
-            Act.REMIND: any(p.status in OPEN_PARTS for p in parts),
-            Act.FLAG: has_parts,
+            Act.UPHOLD_RETURN: lambda: returning,
+            Act.REJECT_RETURN: lambda: returning,
+            Act.APPROVE_EXTENSION: lambda: has_parts and self._extension(ticket, pending=True),
+            Act.REFUSE_EXTENSION: lambda: has_parts and self._extension(ticket, pending=True),
+            Act.NOTIFY_EXTENSION: lambda: has_parts and self._extension(ticket, pending=False),
+            Act.RELEASE_UNIT: lambda: any(
+                p.role is AssignmentRole.CO and p.status in OPEN_PARTS for p in parts
+            ),
+            Act.RECORD_CALLBACK: lambda: (
+                ticket.state is not State.MERGED
+                or any(
+                    c.kind is ClockKind.CALLBACK and c.met_at is None and c.voided_at is None for c in clocks
+                )
+            ),
+            Act.HAND_OVER: lambda: (
+                Role.SUPERVISOR in self.actor.roles or ticket.first_receiver_id == self.actor.id
+            ),
+            Act.REMIND: lambda: any(p.status in OPEN_PARTS for p in parts),
+            Act.FLAG: lambda: has_parts,
         }
 
     def _extension(self, ticket: Ticket, *, pending: bool) -> bool:
@@ -454,11 +453,9 @@ class Reader:
 
     def _own(self, parts: Sequence[Assignment]) -> list[Assignment] | None:
         """The acting co-unit's own parts; None where everything may be seen (platform staff, the lead unit)."""
-        if not self.actor.is_unit:
+        if sees_every_part(self.actor, parts):
             return None
-        own = [p for p in parts if p.unit_id == self.actor.unit_id]
-        leads = any(p.role is AssignmentRole.LEAD and p.status not in _OUT for p in own)
-        return None if leads else own
+        return [p for p in parts if p.unit_id == self.actor.unit_id]
 
     def _all(self, table: Any, ticket: Ticket) -> list[Any]:
         statement = select(table).where(col(table.ticket_id) == ticket.id).order_by(col(table.id))
@@ -470,13 +467,14 @@ class Reader:
         found = self.session.execute(select(OrgUnit).where(col(OrgUnit.id).in_(sorted(ids)))).scalars()
         return {unit.id: unit for unit in found}
 
-    def _clock(self, clock: Clock, ticket: Ticket, units: Mapping[int, OrgUnit]) -> ClockView:
+    def _clock(self, clock: Clock, ticket: Ticket) -> ClockView:
         stopped = clock.met_at is not None or clock.voided_at is not None
-        unit = units.get(clock.unit_id) if clock.unit_id else None
-        calendar = self.office.calendars.of(unit.platform_id if unit else ticket.platform_id)
+        directory = self.office.directory
+        home = directory.home(self.session, clock.unit_id) if clock.unit_id else ticket.platform_id
+        calendar = self.office.calendars.of(home)
         left = None if stopped else calendar.between(self.at.astimezone(CHINA).date(), clock.due_on)
-        content = clock.model_dump(exclude={"unit"})
-        return ClockView(**content, unit=unit.code if unit else None, working_days_left=left)
+        code = directory.code(self.session, clock.unit_id) if clock.unit_id else None
+        return ClockView(**clock.model_dump(), unit=code, working_days_left=left)
 
     def _part(self, part: Assignment, unit: OrgUnit) -> PartView:
         return PartView(**part.model_dump(), unit=unit.code, unit_name=unit.name)
