@@ -31,6 +31,8 @@ calendar_app = typer.Typer(help="工作日日历：推算、查看、加载放�
 ticket_app = typer.Typer(help="查看工单。", no_args_is_help=True)
 token_app = typer.Typer(help="访问令牌。", no_args_is_help=True)
 db_app = typer.Typer(help="内置数据库。", no_args_is_help=True)
+import_app = typer.Typer(help="导入行政区划、诉求分类。", no_args_is_help=True)
+app.add_typer(import_app, name="import")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(token_app, name="token")
@@ -232,6 +234,28 @@ def verify(as_json: AsJson = False) -> None:
     _say(as_json, data, text)
     if data["breaks"]:
         raise typer.Exit(1)
+
+
+@import_app.command("areas")
+def import_areas(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], as_json: AsJson = False
+) -> None:
+    """导入行政区划 CSV（code,name,level,parent），含村（社区）；任何一行有误则全部不导入。"""
+    from api import operations
+
+    count = operations.import_reference("areas", file)
+    _say(as_json, {"imported": count}, f"已导入 {count} 条行政区划。")
+
+
+@import_app.command("categories")
+def import_categories(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], as_json: AsJson = False
+) -> None:
+    """导入诉求分类 CSV（code,parent,level,name），三级，每级两位；任何一行有误则全部不导入。"""
+    from api import operations
+
+    count = operations.import_reference("categories", file)
+    _say(as_json, {"imported": count}, f"已导入 {count} 条诉求分类。")
 
 
 @token_app.command("issue")

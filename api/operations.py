@@ -28,7 +28,7 @@ from hotline.store import make_engine
 from hotline.store import migrate as migrate_database
 from hotline.views import Reader
 from workflow.deadlines import CHINA
-from workflow.errors import NotFound
+from workflow.errors import NotFound, OrderInvalid
 from workflow.vocabulary import Act, Role
 
 
@@ -152,9 +152,20 @@ def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
     return logins, driver.logins_text(logins)
 
 
+def read_text(file: Path) -> str:
+    """A text file as people have them: UTF-8, with or without a mark, else GB 18030. Raises `OrderInvalid`."""
+    content = file.read_bytes()
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise OrderInvalid(f"文件 {file.name} 既不是 UTF-8 也不是 GB 18030 编码的文本。", field="file")
+
+
 def load_notice(file: Path, *, load: bool) -> tuple[dict[str, Any], str]:
     """Preview or load a year's notice: which open clocks move."""
-    content = file.read_text("utf-8-sig")
+    content = read_text(file)
     arrangement = parse_arrangement(content)
     settings = load_settings()
     operator = Actor("system", None, "命令行", frozenset({Role.ADMIN}))
@@ -174,6 +185,18 @@ def load_notice(file: Path, *, load: bool) -> tuple[dict[str, Any], str]:
         lines.append("确认后加 --yes 加载。")
     rows = [{name: getattr(m, name) for name in m.__slots__} for m in moved]
     return {"year": arrangement.year, "loaded": load, "moved": rows}, "\n".join(lines)
+
+
+def import_reference(what: str, file: Path) -> int:
+    """Import divisions or the category tree from CSV, all rows or none; how many rows."""
+    content = read_text(file)
+    settings = load_settings()
+    migrate_database(database_url(settings))
+    with _session(settings) as session:
+        load = {"areas": reference.import_areas, "categories": reference.import_categories}[what]
+        count = load(session, content)
+        session.commit()
+    return count
 
 
 _SYSTEM_ACTS = {

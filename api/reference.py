@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -398,9 +398,39 @@ def load_notice(
         lambda moved: CalendarChange(
             year=arrangement.year,
             loaded=not preview,
-            moved=[MovedView(**{n: getattr(m, n) for n in MovedView.model_fields}) for m in moved],
+            moved=[_moved_view(m) for m in moved],
         ),
     )
+
+
+class LocalDays(o.Order):
+    """A platform's own days off: each day with its reason; they replace those set before."""
+
+    days: dict[date, o.Line] = Field(max_length=100, examples=[{"2026-07-06": "自治州成立纪念日"}])
+
+
+@router.post(
+    "/calendar/local-days",
+    summary="设置本地放假",
+    operation_id="set_local_days",
+    response_model=list[MovedView],
+)
+def set_local_days(order: LocalDays, edge: EdgeDep) -> Response:
+    """Set the actor's platform's local days off (放假办法 art. 4) and move the open clocks they change."""
+    platform_id = edge.actor.platform_id
+    if not edge.actor.roles & {Role.ADMIN, Role.SUPERVISOR} or platform_id is None:
+        raise AccessRefused("本地放假由本平台管理员或督办主管设置。")
+    return edge.perform(
+        order,
+        lambda desk: notices.set_local_days(
+            desk.session, desk.office, platform_id, order.days, by=desk.actor, at=desk.at
+        ),
+        lambda moved: RootModel[list[MovedView]]([_moved_view(m) for m in moved]),
+    )
+
+
+def _moved_view(moved: notices.MovedDue) -> MovedView:
+    return MovedView(**{name: getattr(moved, name) for name in MovedView.model_fields})
 
 
 class _Notice(BaseModel):

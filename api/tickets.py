@@ -464,10 +464,16 @@ def get_ticket(
     """A ticket whole, with the acts open to this actor; its ETag is the version for If-Match."""
     ticket = _seen(edge, number)
     etag = f'"{ticket.version}"'
-    if if_none_match is not None and if_none_match.strip() == etag:
+    if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
     view = edge.reader().whole(ticket)
     return Response(view.model_dump_json(), media_type="application/json", headers={"ETag": etag})
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Whether one of the listed tags is this version's, weakly compared (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or tags == ["*"]
 
 
 class Timeline(BaseModel):
