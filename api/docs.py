@@ -1,6 +1,7 @@
 """The generated documents: `statute.md` (article → rule → test) and `lifecycle.md` (the state diagram)."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from workflow.lifecycle import MOVES
@@ -85,21 +86,24 @@ def _order(article: str) -> tuple[int, int]:
 
 def _cases(tests: Path) -> dict[str, list[str]]:
     """How many cases each article has, read from the lawyers' files without a YAML parser: `article:` lines and `- name:`."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = {}
     for path in sorted(tests.glob("article_*.yaml")):
-        default = article = path.stem.removeprefix("article_")
-        for line in path.read_text("utf-8").splitlines():
-            head = re.match(r"\s*article:\s*[\"']?([\d()]+)", line)
-            if head:
-                article = head[1]
-                if not line.startswith(" "):
-                    default = article
-                else:
-                    counted = found.setdefault(article, {})
-                    counted[path.name] = counted.get(path.name, 0) + 1
-            elif re.match(r"\s*- name:", line):
-                article = default
+        for article in _article_of_each(path.read_text("utf-8"), path.stem.removeprefix("article_")):
+            found.setdefault(article, Counter())[path.name] += 1
     return {a: [f"{name}: {count}" for name, count in files.items()] for a, files in found.items()}
+
+
+def _article_of_each(text: str, default: str) -> list[str]:
+    found: list[str] = []
+    for line in text.splitlines():
+        head = re.match(r"( *)article:\s*[\"']?([\d()]+)", line)
+        if head and not head[1]:
+            default = head[2]
+        elif head and found:
+            found[-1] = head[2]
+        elif re.match(r" *- name:", line):
+            found.append(default)
+    return found
 
 
 def _lifecycle_page() -> str:

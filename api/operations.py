@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def prepare(settings: Settings) -> str:
 def configure_logging(settings: Settings) -> None:
     """Log to stderr at the configured level; request lines and library chatter are left out."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("apscheduler", "alembic", "uvicorn.access", "httpx"):
+    for name in ("apscheduler", "alembic", "uvicorn.access", "httpx", "transitions"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -83,6 +84,8 @@ def serve(
     if demo:
         say(driver.logins_text(driver.ensure_demo(url, settings, now=now())))
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
+    # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if workers == 1:
         app = app_factory.create_app(app_factory.make_runtime(settings, url), ticking=tick)
         uvicorn.run(app, host=address, port=at_port, log_config=None, timeout_graceful_shutdown=2)

@@ -432,6 +432,7 @@ def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> TicketP
         category=query.category,
         due_before=query.due_before,
         overdue=query.overdue,
+        as_of=edge.at,
         text=query.text,
         mine=query.mine,
         received_from=query.received_from,
@@ -614,6 +615,9 @@ def download(number: NumberPath, attachment: Annotated[int, Path(ge=1, le=2**62)
     """The file's bytes, always as a download, never interpreted by the browser as a page."""
     ticket = _seen(edge, number)
     file, content = aftercare.file_of(edge.desk(), ticket.id, attachment)
+    sealed = edge.actor.is_unit and not may_read_caller(edge.actor, ticket)
+    if file.file_class is FileClass.RECORDING and sealed:
+        raise AccessRefused("该工单来电人信息已保密，承办单位不能调取通话录音。", article="15")
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
         "X-Content-Type-Options": "nosniff",

@@ -8,6 +8,7 @@ from sqlmodel import col
 from hotline import numbers
 from hotline.casework import reopen
 from hotline.desk import OPEN_PARTS, Case, Desk, act, begin_episode, take_up
+from hotline.intake import carries_others
 from hotline.models import (
     Assignment,
     Attachment,
@@ -45,7 +46,7 @@ from workflow.vocabulary import (
     State,
 )
 
-_MAIN_ANSWERED = frozenset({State.VERIFIED, State.DISSATISFIED, State.REDOING, State.CLOSED, State.ARCHIVED})
+MAIN_ANSWERED = frozenset({State.VERIFIED, State.DISSATISFIED, State.REDOING, State.CLOSED, State.ARCHIVED})
 _MATERIAL = (FileClass.MEETING, FileClass.INSTRUCTION, FileClass.LEGAL_BASIS)
 
 # --- callback and redo (art. 14(7)) ------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ def record_callback(desk: Desk, number: str, order: CallbackOrder) -> Case:
 
 def _require_main_answered(desk: Desk, case: Case) -> None:
     main = desk.session.get(Ticket, case.ticket.merged_into_id)
-    if main is None or main.state not in _MAIN_ANSWERED or not case.running(ClockKind.CALLBACK):
+    if main is None or main.state not in MAIN_ANSWERED or not case.running(ClockKind.CALLBACK):
         number = numbers.spoken(main.number) if main else ""
         raise OrderInvalid(f"主单 {number} 尚未反馈并认定，暂不能回访。", article="14(7)")
 
@@ -157,9 +158,12 @@ def dismiss_dissatisfaction(desk: Desk, number: str, order: ReasonOrder) -> Case
 def update_knowledge(desk: Desk, number: str, order: KnowledgeOrder) -> Case:
     """完善知识库: the unit meets its 2 working days with an article or a reasoned «no change»."""
     case = take_up(desk, number)
-    part = own_part(desk, case, statuses=frozenset({AssignmentStatus.REPLIED, *OPEN_PARTS}))
-    if not case.running(ClockKind.KNOWLEDGE_UPDATE, of=part):
+    own_part(desk, case, statuses=frozenset({AssignmentStatus.REPLIED, *OPEN_PARTS}))
+    own = {part.id: part for part in case.assignments if part.unit_id == desk.actor.unit_id}
+    owed = [own[c.assignment_id] for c in case.running(ClockKind.KNOWLEDGE_UPDATE) if c.assignment_id in own]
+    if not owed:
         raise OrderInvalid("该工单没有待完成的知识库完善任务。", article="23")
+    part = owed[0]  # an earlier part of the unit's, where a redo was designated to it anew
     desk.session.add(
         KnowledgeUpdate(
             ticket_id=case.ticket.id,
@@ -260,10 +264,7 @@ def _keep_recordings(desk: Desk, case: Case) -> list[str]:
 def withdraw(desk: Desk, number: str, order: ReasonOrder) -> Case:
     """撤回 by the caller. A main ticket that carries other callers' demands goes on for them and can't be withdrawn."""
     case = take_up(desk, number)
-    carried = select(col(Ticket.id)).where(
-        col(Ticket.merged_into_id) == case.ticket.id, col(Ticket.state) == State.MERGED
-    )
-    if desk.session.execute(carried.limit(1)).first() is not None:
+    if carries_others(desk, case.ticket):
         raise OrderInvalid("该工单并有其他来电人的诉求，须继续办理，不能撤回；可在回访时注明来电人的意愿。")
     for part in case.open_parts():
         part.status, part.ended_at = AssignmentStatus.STOPPED, desk.at

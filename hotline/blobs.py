@@ -1,8 +1,10 @@
 """Files by content hash, in a folder. Writing the same bytes twice keeps one copy; the type is told by content, not by name."""
 
 import hashlib
+import io
 import os
 import secrets
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,11 @@ ALLOWED: Final[dict[str, str]] = {
     "text/plain": "txt",
 }
 _LEADING = 64 * 1024
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_MAIN_PARTS = {
+    "word/document.xml": "wordprocessingml.document",
+    "xl/workbook.xml": "spreadsheetml.sheet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +97,34 @@ class BlobStore:
 
 def sniff(content: bytes) -> str:
     """The media type by content, one of `ALLOWED`. Raises `OrderInvalid` (field `file`) for anything else."""
-    try:
-        guesses = [guess.mime_type for guess in puremagic.magic_string(content[:_LEADING])]
-    except (puremagic.PureError, ValueError):
-        guesses = []
+    if content.startswith(b"PK"):
+        guesses = [_office_type(content)]
+    else:
+        guesses = [guess for guess in _magic(content) if guess != "text/plain"]
+        guesses += ["text/plain"] if _is_plain_text(content) else []
     for guess in guesses:
         if guess in ALLOWED:
-            return str(guess)
-    if not guesses and _is_plain_text(content):
-        return "text/plain"
+            return guess
     raise OrderInvalid("不支持的文件类型；可上传 PDF、图片、录音、视频、Word、Excel 和纯文本。", field="file")
+
+
+def _magic(content: bytes) -> list[str]:
+    try:
+        return [str(guess.mime_type) for guess in puremagic.magic_string(content[:_LEADING])]
+    except (puremagic.PureError, ValueError):
+        return []
+
+
+def _office_type(content: bytes) -> str:
+    """A zip archive's type by the part that makes it a Word or an Excel file; with macros it is neither."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
+        return ""
+    if "[Content_Types].xml" not in names or any(name.endswith("vbaProject.bin") for name in names):
+        return ""
+    return next((_OFFICE + kind for part, kind in _MAIN_PARTS.items() if part in names), "")
 
 
 def _is_plain_text(content: bytes) -> bool:

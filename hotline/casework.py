@@ -28,7 +28,7 @@ from hotline.orders import (
     instant,
 )
 from hotline.units import named, own_part, part_of, release, unit_by_code
-from workflow.deadlines import Turn, check_conversion, check_return, due_of
+from workflow.deadlines import Turn, check_conversion, check_return, due_of, extended
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import Facts
 from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, ClockKind, Episode, Matter, State
@@ -86,30 +86,33 @@ def _assign(
 ) -> list[Assignment]:
     """Make the parts the order names; parts already open and named again are kept, the others released."""
     units = named(desk, case, order)
-    _mark_complex(case, order)
+    _check_complex(case, order)
     if redo:
         begin_episode(case.ticket, Episode.REDO)
     kept: set[tuple[int, AssignmentRole]] = set()
     wanted = {(unit.id, role) for unit, role in units}
     for part in case.open_parts():
-        if (part.unit_id, part.role) in wanted:
+        keep = (part.unit_id, part.role) in wanted
+        if part.status is AssignmentStatus.RETURN_PROPOSED:  # naming the units decides it
+            _decide_return(desk, part, ReturnDecision(reason=f"{verb.label}时一并决定。"), upheld=not keep)
+            part.status = AssignmentStatus.OPEN
+        if keep:
             kept.add((part.unit_id, part.role))
         else:
             release(desk, case, part, verb)
+    lead_kept = any(role is AssignmentRole.LEAD for _, role in kept)
+    case.ticket.complex = order.complex or (case.ticket.complex and lead_kept)
     opened = [_part(desk, case, unit, role, order) for unit, role in units if (unit.id, role) not in kept]
     desk.session.flush()
     case.assignments.extend(opened)
     return opened
 
 
-def _mark_complex(case: Case, order: DispatchOrder) -> None:
-    if not order.complex:
-        return
-    if case.ticket.matter not in (Matter.INQUIRY, Matter.HELP):
+def _check_complex(case: Case, order: DispatchOrder) -> None:
+    if order.complex and case.ticket.matter not in (Matter.INQUIRY, Matter.HELP):
         raise OrderInvalid(
             "只有咨询、求助类工单可以按复杂事项（5个工作日）派单。", article="14(4)", field="complex"
         )
-    case.ticket.complex = True
 
 
 def _part(desk: Desk, case: Case, unit: OrgUnit, role: AssignmentRole, order: DispatchOrder) -> Assignment:
@@ -150,7 +153,9 @@ def propose_return(desk: Desk, number: str, order: ReturnOrder) -> Case:
         raise OrderInvalid("您单位已反馈办理结果，不能再退单。", article="14(4)")
     returns = [c for c in case.clocks if c.kind is ClockKind.RETURN and c.assignment_id == part.id]
     if not returns:
-        raise OrderInvalid("您单位此前的退单已经审核，同一次派单不能再次退单；请继续办理。", article="14(4)")
+        raise OrderInvalid(
+            "本次派单的退单已经审核，或已进入补办、重办，不能再退单；请继续办理。", article="14(4)"
+        )
     check_return(returns[-1].due_at, desk.at)
     suggested = unit_by_code(desk, order.suggested_unit, "suggested_unit") if order.suggested_unit else None
     if suggested is not None and suggested.id == part.unit_id:
@@ -186,7 +191,11 @@ def uphold_return(desk: Desk, number: str, order: ReturnDecision) -> Case:
     exhausted = case.ticket.upheld_returns > case.statute.number("upheld_returns_before_coordination")
     complete = not by_lead and _episode_complete(case)
     facts = Facts(by_lead=by_lead, returns_exhausted=exhausted, episode_complete=complete)
-    turn = Turn(by_lead=by_lead, episode_complete=complete and case.ticket.state is State.HANDLING)
+    turn = Turn(
+        by_lead=by_lead,
+        coordinated=exhausted,
+        episode_complete=complete and case.ticket.state is State.HANDLING,
+    )
     payload = {"reason": order.reason, "upheld_returns": case.ticket.upheld_returns}
     act(desk, case, Act.UPHOLD_RETURN, facts=facts, turn=turn, about=part, payload=payload)
     return _after_episode(desk, case, turn)
@@ -225,14 +234,15 @@ def convert_to_complex(desk: Desk, number: str, order: ConvertOrder) -> Case:
     if not clocks:
         raise OrderInvalid("该工单没有正在计时的答复时限。", article="14(4)")
     clock = clocks[0]
-    check_conversion(case.statute.limit_by_id(clock.limit_id, clock.law_on), clock.due_at, desk.at)
+    check_conversion(case.statute.limit_by_id(clock.limit_id, clock.law_on), clock.original_due_at, desk.at)
     longer = case.statute.limit(ClockKind.REPLY, case.law_on, case.ticket.matter, complex_=True)
     home = desk.office.directory.home(desk.session, part.unit_id)
-    due = due_of(
-        longer, clock.opened_at, desk.office.calendars.of(home), day_end=case.statute.word("day_end")
-    )
+    calendar, day_end = desk.office.calendars.of(home), case.statute.word("day_end")
+    due = due_of(longer, clock.opened_at, calendar, day_end=day_end)
     clock.limit_id, clock.length = longer.id, longer.length
     clock.original_due_on, clock.original_due_at = due.on, due.at
+    if clock.extension_days:
+        due = extended(due.on, clock.extension_days, calendar, day_end=day_end)
     move_clock(desk, case, clock, due, reason="converted", days=longer.length)
     case.ticket.complex = True
     payload = {"reason": order.reason, "due_at": due.at.isoformat()}
@@ -254,14 +264,18 @@ def answer_citizen(desk: Desk, number: str, order: AnswerCitizenOrder) -> Case:
     case = take_up(desk, number)
     answered_at = instant(order.answered_at, desk.at)
     if case.ticket.state is State.MERGED:
-        _check_answered(case.ticket.received_at, answered_at, desk.at)
+        _check_answered(case.ticket.received_at, answered_at, desk.at, "answered_at")
+        told = {"answered_at": answered_at.isoformat()}
         turn = Turn(answered=True)
-        return act(
-            desk, case, Act.ANSWER_CITIZEN, turn=turn, payload={"answered_at": answered_at.isoformat()}
-        )
+        return act(desk, case, Act.ANSWER_CITIZEN, turn=turn, met_at=answered_at, payload=told)
     part = own_part(desk, case)
     _require_signed(part)
-    _check_answered(part.dispatched_at, answered_at, desk.at)
+    if part.answered_at is not None:
+        raise OrderInvalid(
+            "您单位已登记答复来电人的时间；如需更正，请在反馈办理结果时填写。", article="14(4)"
+        )
+    _check_answered_once(part, "answered_at")
+    _check_answered(_owed_since(case, part), answered_at, desk.at, "answered_at")
     part.answered_at = answered_at
     payload = {"answered_at": answered_at.isoformat(), "remark": order.remark}
     return _finish_part(desk, case, part, Act.ANSWER_CITIZEN, payload)
@@ -272,8 +286,12 @@ def reply(desk: Desk, number: str, order: ReplyOrder) -> Case:
     case = take_up(desk, number)
     part = own_part(desk, case)
     _require_signed(part)
+    if part.reported_at is not None:
+        raise OrderInvalid("本轮已反馈办理结果，不能改写；请记录答复来电人的时间。", article="14(4)")
     if order.citizen_answered_at is not None:
-        _check_answered(part.dispatched_at, order.citizen_answered_at, desk.at)
+        _check_answered_once(part, "citizen_answered_at")
+        answered_at = order.citizen_answered_at
+        _check_answered(_owed_since(case, part), answered_at, desk.at, "citizen_answered_at")
         part.answered_at = order.citizen_answered_at
     part.reported_at = desk.at
     handled_by = order.handled_by or desk.actor.name
@@ -299,12 +317,28 @@ def _require_signed(part: Assignment) -> None:
         raise OrderInvalid("请先签收，再答复或反馈。", article="14(3)")
 
 
-def _check_answered(since: datetime, answered_at: datetime, now: datetime) -> None:
+def _owed_since(case: Case, part: Assignment) -> datetime:
+    """When this episode's reply began to be owed: at dispatch, or at the order to supplement or redo (a *new* reply meets those)."""
+    again = case.running(ClockKind.SUPPLEMENT, ClockKind.REDO, of=part)
+    return max([part.dispatched_at, *(clock.opened_at for clock in again)])
+
+
+def _check_answered_once(part: Assignment, field: str) -> None:
+    """The first answer of an episode stands: a second one would move the instant its clock was met."""
+    if part.answered_at is not None:
+        raise OrderInvalid(
+            "本轮已记录答复来电人的时间，不能改写；请反馈办理结果。", article="14(4)", field=field
+        )
+
+
+def _check_answered(since: datetime, answered_at: datetime, now: datetime, field: str) -> None:
     if answered_at > now:
-        raise OrderInvalid("答复来电人的时间晚于现在。", article="14(4)", field="citizen_answered_at")
+        raise OrderInvalid("答复来电人的时间晚于现在。", article="14(4)", field=field)
     if answered_at < since:
         raise OrderInvalid(
-            "答复来电人的时间早于派单（受理）时间。", article="14(4)", field="citizen_answered_at"
+            "答复来电人的时间早于本轮办理开始的时间（派单、责成补办或同意重办）。",
+            article="14(4)",
+            field=field,
         )
 
 

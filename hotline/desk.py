@@ -382,8 +382,6 @@ def _affected(
 def _met_instant(clock: Clock, about: Assignment | None, at: datetime, met_at: datetime | None) -> datetime:
     if clock.kind is ClockKind.CITIZEN and about is not None and about.answered_at is not None:
         return about.answered_at
-    if clock.kind is ClockKind.CITIZEN:
-        return at
     return met_at or at
 
 

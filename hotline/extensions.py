@@ -52,7 +52,7 @@ def request_extension(desk: Desk, number: str, order: ExtensionOrder) -> Case:
         raise OrderInvalid("只有答复时限可以申请延期；退单、补办、重办的时限不能延长。", article="14(5)")
     clock = clocks[0]
     reason = case.statute.extension_reason(order.reason)
-    check_extension_asked(clock.due_at, desk.at)
+    check_extension_asked(clock.due_on, desk.at)
     check_extension_days(case.statute, case.law_on, order.days, clock.extension_days)
     if _pending(desk, [clock.id]):
         raise OrderInvalid("您单位已有一份延期申请待审，请等待审核结果。", article="14(5)")

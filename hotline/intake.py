@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlmodel import col
 
 from hotline import numbers, outbox
@@ -96,9 +96,22 @@ def _decide_alone(desk: Desk, case: Case, verb: Act, order: Order) -> Case:
     return act(desk, case, verb, payload=_conclude(desk, case, order))
 
 
+def carries_others(desk: Desk, ticket: Ticket) -> bool:
+    """Whether other callers' demands were merged into this ticket and still wait for it."""
+    carried = select(col(Ticket.id)).where(
+        col(Ticket.merged_into_id) == ticket.id, col(Ticket.state) == State.MERGED
+    )
+    return ticket.id is not None and desk.session.execute(carried.limit(1)).first() is not None
+
+
 def _conclude(desk: Desk, case: Case, order: Order) -> dict[str, Any]:
     """What the order leaves on the ticket, and the ledger's payload for it."""
     ticket = case.ticket
+    ends = isinstance(order, RefuseOrder | AnswerOrder | TransferOrder)
+    if ends and carries_others(desk, ticket):
+        raise OrderInvalid(
+            "该工单并有其他来电人的诉求，须派单办理后逐一答复和回访，不能就此办结。", article="14(3)"
+        )
     match order:
         case RefuseOrder():
             ground = case.statute.refusal_ground(order.ground)
@@ -227,9 +240,10 @@ _CAN_CARRY = frozenset(
 def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     """并单: the duplicate keeps its caller, answer and callback, and runs no unit clock from now on.
 
-    The main ticket is locked first, everywhere, so two merges cannot wait for each other.
+    All the tickets concerned are locked in one order first, so that merges crosswise or in a ring cannot wait for each other.
     Raises `OrderInvalid` (field `into`) if the main ticket cannot carry it.
     """
+    _lock_in_order(desk, numbers.parse(number), order.into)
     seen = desk.expected_version
     desk.expected_version = None
     main = _main(desk, order.into)
@@ -262,6 +276,15 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     tell(desk, main, "ticket.merged_in", None, {"merged": case.ticket.number})
     write(desk, main)
     return case
+
+
+def _lock_in_order(desk: Desk, number: str, into: str) -> None:
+    spoken = {number, "".join(c for c in into if c.isdigit())}
+    duplicate = select(col(Ticket.id)).where(col(Ticket.number) == number).scalar_subquery()
+    concerned = or_(col(Ticket.number).in_(sorted(spoken)), col(Ticket.merged_into_id) == duplicate)
+    desk.session.execute(
+        select(col(Ticket.id)).where(concerned).order_by(col(Ticket.id)).with_for_update()
+    ).all()
 
 
 def _main(desk: Desk, number: str) -> Case:

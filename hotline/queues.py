@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,7 +24,8 @@ MAX_PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a list is narrowed by. `area` and `category` are code prefixes; `due_before` and `overdue` speak of duties' clocks."""
+    """What a list is narrowed by. `area` and `category` are code prefixes; `due_before` and `overdue` speak of duties' clocks,
+    overdue at `as_of`."""
 
     states: tuple[State, ...] = ()
     open_only: bool = False
@@ -34,6 +36,7 @@ class Filters:
     category: str | None = None
     due_before: datetime | None = None
     overdue: bool | None = None
+    as_of: datetime | None = None
     text: str | None = None
     mine: bool = False
     received_from: datetime | None = None
@@ -113,6 +116,12 @@ def _by_due(statement: Select[Any], actor: Actor, filters: Filters, cursor: str 
     return statement.order_by(col(Clock.due_at), col(Ticket.id))
 
 
+def _is_late(clock: Any, as_of: datetime | None) -> ColumnElement[bool]:
+    """Late as of its due instant, whether or not a sweep has come since."""
+    stamped: ColumnElement[bool] = clock.lapsed_at.is_not(None)
+    return stamped if as_of is None else or_(stamped, clock.due_at <= as_of)
+
+
 def _running(clock: Any) -> tuple[ColumnElement[bool], ...]:
     return (clock.met_at.is_(None), clock.voided_at.is_(None), clock.duty.is_(True))
 
@@ -139,9 +148,9 @@ def _conditions(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
     if filters.category is not None:
         tests.append(col(Ticket.category_code).startswith(filters.category, autoescape=True))
     if filters.due_before is not None:
-        tests.append(_has_clock(actor, col(Clock.due_at) < filters.due_before))
+        tests.append(_has_clock(actor, lambda clock: clock.due_at < filters.due_before))
     if filters.overdue is not None:
-        late = _has_clock(actor, col(Clock.lapsed_at).is_not(None))
+        late = _has_clock(actor, lambda clock: _is_late(clock, filters.as_of))
         tests.append(late if filters.overdue else ~late)
     return tests + _spoken_of(actor, filters)
 
@@ -171,10 +180,11 @@ def _of_unit(code: str) -> ColumnElement[bool]:
     )
 
 
-def _has_clock(actor: Actor, test: ColumnElement[bool]) -> ColumnElement[bool]:
+def _has_clock(actor: Actor, test: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
+    clock: Any = aliased(Clock)  # the order by due joins the clocks under their own name
     return exists(
-        select(Clock.id).where(  # type: ignore[call-overload]
-            and_(col(Clock.ticket_id) == col(Ticket.id), test, *_running(Clock), *_whose(Clock, actor))
+        select(clock.id).where(
+            and_(clock.ticket_id == col(Ticket.id), test(clock), *_running(clock), *_whose(clock, actor))
         )
     )
 
@@ -218,8 +228,9 @@ def _decode(cursor: str, sort: str) -> tuple[datetime, int]:
         instant = datetime.fromisoformat(at)
         valid = (
             kind == sort
-            and isinstance(ticket_id, int)
+            and type(ticket_id) is int
             and instant.tzinfo is not None
+            and 1900 < instant.year < 9000
             and 0 < ticket_id < 2**62
         )
     except (ValueError, TypeError, binascii.Error, UnicodeEncodeError, RecursionError):

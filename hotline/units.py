@@ -135,7 +135,11 @@ def own_part(desk: Desk, case: Case, *, statuses: frozenset[AssignmentStatus] = 
 
 
 def part_of(desk: Desk, code: str | None, candidates: Sequence[Assignment], what: str) -> Assignment:
-    """The part a platform's act speaks of: the only candidate, or the one of unit `code`. Raises `OrderInvalid` (field `unit`)."""
+    """The part a platform's act speaks of: the only candidate unit's, or that of unit `code`; of one unit's parts the newest.
+
+    Raises `OrderInvalid` (field `unit`).
+    """
+    candidates = list({a.unit_id: a for a in candidates}.values())
     if code is not None:
         unit = unit_by_code(desk, code)
         candidates = [a for a in candidates if a.unit_id == unit.id]

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline import ledger, numbers
-from hotline.access import Actor, concerns, sees_every_part
+from hotline.access import Actor, concerns, may_read_caller, sees_every_part
+from hotline.aftercare import MAIN_ANSWERED
 from hotline.desk import OPEN_PARTS, Office
 from hotline.models import (
     Assignment,
@@ -317,7 +318,7 @@ class Reader:
             received_at=ticket.received_at,
             created_at=ticket.created_at,
             first_receiver=receiver.name if receiver else None,
-            caller=caller_view(self.office.sealer, ticket),
+            caller=self._caller(ticket),
             complex=ticket.complex,
             episode=ticket.episode,
             episode_no=ticket.episode_no,
@@ -341,6 +342,11 @@ class Reader:
             ],
             attachments=[FileView(**f.model_dump()) for f in self._all(Attachment, ticket)],
         )
+
+    def _caller(self, ticket: Ticket) -> CallerView:
+        if self.actor.is_unit and not may_read_caller(self.actor, ticket):  # not even masked: art. 15, 34(2)
+            return CallerView(name=None, phone=None, has_address=False, confidential=ticket.confidential)
+        return caller_view(self.office.sealer, ticket)
 
     def timeline(self, ticket: Ticket) -> list[EntryView]:
         """The ticket's history. A co-unit sees what concerns the ticket as a whole and its own part, not the other units' part."""
@@ -381,11 +387,13 @@ class Reader:
         in_time = {
             c.kind for c in clocks if c.assignment_id == part.id and c.met_at is None and c.due_at > self.at
         }
-        owes = part.status is AssignmentStatus.OPEN
+        owes = part.status in OPEN_PARTS  # a proposed return stops neither the clock nor the work
         signed = part.signed_at is not None
         may = {
             Act.SIGN: owes and not signed,
-            Act.PROPOSE_RETURN: owes and ClockKind.RETURN in in_time and part.reported_at is None,
+            Act.PROPOSE_RETURN: part.status is AssignmentStatus.OPEN
+            and ClockKind.RETURN in in_time
+            and part.reported_at is None,
             Act.CONVERT_TO_COMPLEX: owes
             and ClockKind.REPLY in in_time
             and not ticket.complex
@@ -394,7 +402,8 @@ class Reader:
             and ClockKind.REPLY in in_time
             and not self._extension(ticket, pending=True),
             Act.REPORT_PROGRESS: owes,
-            Act.ANSWER_CITIZEN: owes and signed and part.answered_at is None,
+            Act.ANSWER_CITIZEN: ticket.state is State.MERGED
+            or (owes and signed and part.answered_at is None),
             Act.REPLY: owes and signed and part.reported_at is None,
             Act.UPDATE_KNOWLEDGE: ClockKind.KNOWLEDGE_UPDATE in running,
         }
@@ -424,8 +433,12 @@ class Reader:
             ),
             Act.RECORD_CALLBACK: lambda: (
                 ticket.state is not State.MERGED
-                or any(
-                    c.kind is ClockKind.CALLBACK and c.met_at is None and c.voided_at is None for c in clocks
+                or (
+                    any(
+                        c.kind is ClockKind.CALLBACK and c.met_at is None and c.voided_at is None
+                        for c in clocks
+                    )
+                    and self._main_answered(ticket)
                 )
             ),
             Act.HAND_OVER: lambda: (
@@ -433,7 +446,20 @@ class Reader:
             ),
             Act.REMIND: lambda: any(p.status in OPEN_PARTS for p in parts),
             Act.FLAG: lambda: has_parts,
+            Act.HOLD_RECORDING: lambda: self._has_recording(ticket),
         }
+
+    def _main_answered(self, ticket: Ticket) -> bool:
+        main = self.session.get(Ticket, ticket.merged_into_id)
+        return main is not None and main.state in MAIN_ANSWERED
+
+    def _has_recording(self, ticket: Ticket) -> bool:
+        statement = select(col(Attachment.id)).where(
+            col(Attachment.ticket_id) == ticket.id,
+            col(Attachment.file_class) == FileClass.RECORDING,
+            col(Attachment.destroyed_at).is_(None),
+        )
+        return self.session.execute(statement.limit(1)).first() is not None
 
     def _extension(self, ticket: Ticket, *, pending: bool) -> bool:
         tests = [col(Extension.ticket_id) == ticket.id]

@@ -60,9 +60,10 @@ class Certificate:
             f"期限证明：{self.kind.label}，{self.due_on:%Y-%m-%d} 届满"
             + ("（暂定）" if self.provisional else ""),
             f"依据：{self.document}{cite(self.article)}：“{self.article_text}”",
-            f"起算：{self.opened_by}，{opened:%Y-%m-%d %H:%M:%S}（当日不计入）",
+            f"起算：{self.opened_by}，{opened:%Y-%m-%d %H:%M:%S}"
+            + ("（当日不计入）" if self.unit == "working_day" else ""),
+            f"期限：{_UNITS[self.unit].format(n=self.length, month=self.length // 100, day=self.length % 100)}",
         ]
-        lines.append(f"期限：{self.length} {_UNITS[self.unit]}")
         lines.extend(_day_line(day) for day in self.days)
         if self.extension_days:
             lines.append(
@@ -86,11 +87,11 @@ class Certificate:
 
 
 _UNITS = {
-    "working_day": "个工作日",
-    "natural_hour": "小时（自然时）",
-    "nth_working_day": "（次月第几个工作日）",
-    "fixed_date": "（次年固定日期，月日）",
-    "year": "年",
+    "working_day": "{n} 个工作日",
+    "natural_hour": "{n} 小时（自然时，夜间和节假日不停）",
+    "nth_working_day": "次月第 {n} 个工作日",
+    "fixed_date": "次年 {month} 月 {day} 日（不因节假日顺延）",
+    "year": "{n} 年",
 }
 
 

@@ -123,8 +123,9 @@ def extended(original_due_on: date, days: int, calendar: WorkCalendar, *, day_en
     return Due(last, end_of(last, day_end), calendar.is_provisional(original_due_on, last))
 
 
-def check_extension_asked(due_at: datetime, asked_at: datetime) -> None:
-    """An extension is asked no later than 24:00 of the due day. Raises `TooLate` one second later."""
+def check_extension_asked(due_on: date, asked_at: datetime) -> None:
+    """An extension is asked no later than 24:00 of the due day, whatever `day_end` says. Raises `TooLate` one second later."""
+    due_at = end_of(due_on, "24:00")
     if asked_at > due_at:
         raise TooLate(
             "延期申请应在时限届满当日24时前提出，现已超过；请尽快办结并反馈，逾期情况将如实记录。",
@@ -147,7 +148,10 @@ def check_extension_days(statute: Statute, on: date, days: int, already: int) ->
 
 
 def check_conversion(limit: Limit, due_at: datetime, at: datetime) -> None:
-    """Only inquiry and help tickets convert, once, before their 2 working days are over. Raises `OrderInvalid` or `TooLate`."""
+    """Only inquiry and help tickets convert, once, before their 2 working days are over (`due_at`, not extended).
+
+    Raises `OrderInvalid` or `TooLate`.
+    """
     if limit.matter not in (Matter.INQUIRY, Matter.HELP):
         raise OrderInvalid(
             "只有咨询、求助类工单可以转为复杂事项（5个工作日）。", article="14(4)", field="matter"
@@ -181,12 +185,13 @@ def check_return(due_at: datetime, at: datetime) -> None:
 class Turn:
     """What the desk knows about one act when it asks which clocks turn.
 
-    `part_done`: the acting unit's part is finished by this act; `episode_complete`: the last part was;
+    `coordinated`: the act itself takes the ticket into coordination, so nothing is left to report up; `part_done`: the acting unit's part is finished by this act; `episode_complete`: the last part was;
     `answered`: the citizen has been answered; `ends`: the act itself ends the demand (a decision to refuse or transfer);
     `concluded`: the callback has an outcome; `learns`: the matter is one whose knowledge must be updated.
     """
 
     by_lead: bool = True
+    coordinated: bool = False
     part_done: bool = False
     episode_complete: bool = False
     answered: bool = False
@@ -236,7 +241,7 @@ def effect(act: Act, turn: Turn, *, newborn: bool = False) -> Effect:
     voids = set(_VOIDS.get(act, ()))
     if act is A.DECIDE and turn.ends:
         meets |= PLATFORM_TRANSFER | {K.CITIZEN}
-    if act is A.UPHOLD_RETURN and turn.by_lead:
+    if act is A.UPHOLD_RETURN and turn.by_lead and not turn.coordinated:
         opens.add(K.REPORT_UP)
     if act in (A.REPLY, A.ANSWER_CITIZEN):
         meets |= {K.CITIZEN} if turn.answered else set()

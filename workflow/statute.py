@@ -77,6 +77,12 @@ class Parameter(_Row):
     value: int | str | list[int]
     tighter: Tighter = "any"
 
+    @model_validator(mode="after")
+    def _a_day_ends_at_a_time(self) -> Self:
+        if self.name == "day_end" and not re.fullmatch(r"24:00|([01]\d|2[0-3]):[0-5]\d", str(self.value)):
+            raise ValueError(f"day_end 应为 24:00 或 HH:MM：{self.value}")
+        return self
+
 
 class RefusalGround(_Row):
     """One of the seven grounds of art. 11; emergencies are transferred, not refused."""
@@ -253,31 +259,53 @@ def _check_rows(pack: _Pack) -> None:
 
 def _check_only_tightens(pack: _Pack, base: Statute) -> None:
     for row in pack.limit:
-        below = base.limit_by_id(row.id, row.since)
-        same = (row.kind, row.party, row.unit, row.matter, row.complex) == (
-            below.kind,
-            below.party,
-            below.unit,
-            below.matter,
-            below.complex,
-        )
-        if not same:
-            raise PackInvalid(f"时限 {row.id} 只能改变长短，不能改变对象或单位。", article="40", field=row.id)
-        looser = row.length > below.length if below.tighter == "smaller" else row.length < below.length
-        if looser or (row.extendable and not below.extendable) or row.duty is not below.duty:
-            raise PackInvalid(
-                f"实施细则只能收紧时限：{row.id} 由 {below.length} 改为 {row.length} 属于放宽，不予加载。",
-                article="40",
-                field=row.id,
-            )
+        base.limit_by_id(row.id, row.since)
+        for below in base.limits:
+            if below.id == row.id and _meet_in_time(row, below):
+                _check_limit_tightens(row, below)
     for ceiling in pack.ceiling:
         if ceiling.length > base.ceiling(ceiling.id, ceiling.since).length:
             raise PackInvalid(f"实施细则不能放宽上限 {ceiling.id}。", article="40", field=ceiling.id)
     for parameter in pack.parameter:
         _check_parameter_tightens(parameter, base)
+    for level in pack.dispatch_level:
+        _check_level_tightens(level, base)
     for kind, rows in (("refusal_ground", pack.refusal_ground), ("extension_reason", pack.extension_reason)):
         if rows:
             raise PackInvalid(f"实施细则不能增设 {kind}：情形由办法列明。", article="40", field=kind)
+
+
+def _check_level_tightens(level: DispatchLevel, base: Statute) -> None:
+    allowed = base.dispatch_levels.get(level.platform)
+    if allowed is not None and not allowed.issuperset(level.units):
+        raise PackInvalid(
+            f"实施细则不能扩大派单层级：{level.platform.label}平台不得增加派单对象。",
+            article="40",
+            field=level.platform.value,
+        )
+
+
+def _meet_in_time(row: Limit, below: Limit) -> bool:
+    return (row.until is None or below.since < row.until) and (below.until is None or row.since < below.until)
+
+
+def _check_limit_tightens(row: Limit, below: Limit) -> None:
+    same = (row.kind, row.party, row.unit, row.matter, row.complex) == (
+        below.kind,
+        below.party,
+        below.unit,
+        below.matter,
+        below.complex,
+    )
+    if not same:
+        raise PackInvalid(f"时限 {row.id} 只能改变长短，不能改变对象或单位。", article="40", field=row.id)
+    looser = row.length > below.length if below.tighter == "smaller" else row.length < below.length
+    if looser or (row.extendable and not below.extendable) or row.duty is not below.duty:
+        raise PackInvalid(
+            f"实施细则只能收紧时限：{row.id} 由 {below.length} 改为 {row.length} 属于放宽，不予加载。",
+            article="40",
+            field=row.id,
+        )
 
 
 def _check_parameter_tightens(parameter: Parameter, base: Statute) -> None:
@@ -312,19 +340,10 @@ def _statute(head: PackHead, pack: _Pack) -> Statute:
 
 def _fold(base: Statute, pack: _Pack) -> Statute:
     over = _statute(pack.pack, pack)
-    closed = []
-    for row in base.limits:
-        newer = [new.since for new in over.limits if new.id == row.id and new.since > row.since]
-        hidden = any(new.id == row.id and new.since <= row.since for new in over.limits)
-        if not hidden:
-            closed.append(
-                row.model_copy(
-                    update={"until": min([*newer, *([row.until] if row.until else [])], default=None)}
-                )
-            )
+    below = [piece for row in base.limits for piece in _outside(row, over.limits)]
     return Statute(
         head=pack.pack,
-        limits=(*closed, *over.limits),
+        limits=(*below, *over.limits),
         ceilings=(*base.ceilings, *over.ceilings),
         parameters={**base.parameters, **over.parameters},
         refusal_grounds=base.refusal_grounds,
@@ -332,6 +351,23 @@ def _fold(base: Statute, pack: _Pack) -> Statute:
         dispatch_levels={**base.dispatch_levels, **over.dispatch_levels},
         version=f"{base.version}+{over.version}",
     )
+
+
+def _outside(row: Limit, over: Sequence[Limit]) -> list[Limit]:
+    """What is left of `row` on the days when no row of `over` with its id is in force."""
+    pieces: list[Limit] = []
+    since: date | None = row.since
+    for newer in sorted((new for new in over if new.id == row.id), key=lambda new: new.since):
+        if since is not None and since < newer.since:
+            pieces.append(row.model_copy(update={"since": since, "until": _earlier(newer.since, row.until)}))
+        since = None if since is None or newer.until is None else max(since, newer.until)
+    if since is not None and (row.until is None or since < row.until):
+        pieces.append(row.model_copy(update={"since": since}))
+    return [piece for piece in pieces if piece.until is None or piece.since < piece.until]
+
+
+def _earlier(day: date, other: date | None) -> date:
+    return day if other is None else min(day, other)
 
 
 _NUMERALS = {c: i for i, c in enumerate("零一二三四五六七八九")}

@@ -1,0 +1,35 @@
+"""What lies in every table, counted and dumped, to show what a refused request left behind (nothing) and what leaked (nothing)."""
+
+from sqlalchemy import Engine, inspect, text
+
+
+def rows(engine: Engine) -> dict[str, int]:
+    """How many rows each table has."""
+    with engine.connect() as connection:
+        return {
+            name: connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one()
+            for name in inspect(connection).get_table_names()
+        }
+
+
+def fingerprint(engine: Engine) -> dict[str, str]:
+    """A hash of each table's content: two equal fingerprints mean that nothing at all changed."""
+    statement = "SELECT coalesce(md5(string_agg(t::text, chr(10) ORDER BY t::text)), '') FROM \"{}\" t"
+    with engine.connect() as connection:
+        return {
+            name: connection.execute(text(statement.format(name))).scalar_one()
+            for name in inspect(connection).get_table_names()
+            if name not in {"areas", "categories"}
+        }
+
+
+def dump(engine: Engine, *names: str) -> str:
+    """The named tables' rows as one text, bytes in hex and as characters."""
+    with engine.connect() as connection:
+        found = [
+            row
+            for name in names or inspect(connection).get_table_names()
+            if name not in {"areas", "categories"}
+            for row in connection.execute(text(f'SELECT * FROM "{name}"'))
+        ]
+    return "\n".join(str(tuple(row)) for row in found)
