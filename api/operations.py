@@ -30,7 +30,7 @@ from hotline.store import migrate as migrate_database
 from hotline.views import Reader
 from workflow.deadlines import CHINA
 from workflow.errors import NotFound, OrderInvalid
-from workflow.vocabulary import Act, Role
+from workflow.vocabulary import Act, Party, Role
 
 
 def now() -> datetime:
@@ -257,7 +257,9 @@ def _clock_state(clock: Any) -> str:
         return "已终止"
     if clock.met_at is not None:
         return "逾期完成" if clock.lapsed_at is not None else "按时完成"
-    return "已逾期" if clock.lapsed_at is not None else f"剩 {clock.working_days_left} 个工作日"
+    if clock.lapsed_at is not None:
+        return "已逾期" if clock.duty or clock.party is Party.CITIZEN else "期限已过"
+    return f"剩 {clock.working_days_left} 个工作日"
 
 
 def verify_ledgers() -> tuple[dict[str, Any], str]:
