@@ -17,6 +17,7 @@ from api.wiring import Edge, EdgeDep, ReadDep
 from hotline import aftercare, casework, certificates, extensions, intake, numbers, supervision
 from hotline import orders as o
 from hotline.access import may_read_caller, visible_to
+from hotline.blobs import ALLOWED
 from hotline.desk import Case, Desk
 from hotline.models import PersonalRead, Platform, Ticket
 from hotline.queues import MAX_PAGE, Filters, listed
@@ -609,7 +610,7 @@ def _attach_order(filename: str | None, file_class: FileClass, recorded_at: date
     summary="下载附件",
     operation_id="download",
     response_class=Response,
-    responses={**PROBLEMS, 200: {"content": {"application/octet-stream": {}}, "description": "文件内容"}},
+    responses={**PROBLEMS, 200: {"content": {kind: {} for kind in ALLOWED}, "description": "文件内容"}},
 )
 def download(number: NumberPath, attachment: Annotated[int, Path(ge=1, le=2**62)], edge: ReadDep) -> Response:
     """The file's bytes, always as a download, never interpreted by the browser as a page."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy import Engine
@@ -111,6 +112,32 @@ def idempotency_key(
     return idempotency_key
 
 
+def known_query(request: Request) -> None:
+    """Refuse a query parameter the address does not know: a misspelt one would silently not count. Raises `RequestValidationError`."""
+    if not request.query_params:
+        return
+    known = _query_names(request.app)[request.scope["route"].operation_id]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": ""} for name in unknown]
+        )
+
+
+def _query_names(app: FastAPI) -> dict[str, set[str]]:
+    """The query parameters of each operation, by its id, as the document has them."""
+    if not hasattr(app.state, "query_names"):
+        app.state.query_names = {
+            operation["operationId"]: {
+                each["name"] for each in operation.get("parameters", []) if each["in"] == "query"
+            }
+            for item in app.openapi()["paths"].values()
+            for operation in item.values()
+        }
+    names: dict[str, set[str]] = app.state.query_names
+    return names
+
+
 @dataclass(slots=True)
 class Edge:
     """One request's session, actor and instant; commits what a command did, before the response is sent."""
@@ -185,13 +212,19 @@ def edge(
     at: NowDep,
     version: Annotated[int | None, Depends(expected_version)],
     key: Annotated[str | None, Depends(idempotency_key)],
+    _query: Annotated[None, Depends(known_query)],
 ) -> Edge:
     """Everything a changing route needs."""
     return Edge(request, runtime, session, actor, at, version, key)
 
 
 def reading_edge(
-    request: Request, runtime: RuntimeDep, session: SessionDep, actor: ActorDep, at: NowDep
+    request: Request,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    actor: ActorDep,
+    at: NowDep,
+    _query: Annotated[None, Depends(known_query)],
 ) -> Edge:
     """Everything a reading route needs."""
     return Edge(request, runtime, session, actor, at, None, None)

@@ -274,7 +274,6 @@ def answer_citizen(desk: Desk, number: str, order: AnswerCitizenOrder) -> Case:
         raise OrderInvalid(
             "您单位已登记答复来电人的时间；如需更正，请在反馈办理结果时填写。", article="14(4)"
         )
-    _check_answered_once(part, "answered_at")
     _check_answered(_owed_since(case, part), answered_at, desk.at, "answered_at")
     part.answered_at = answered_at
     payload = {"answered_at": answered_at.isoformat(), "remark": order.remark}
@@ -289,7 +288,6 @@ def reply(desk: Desk, number: str, order: ReplyOrder) -> Case:
     if part.reported_at is not None:
         raise OrderInvalid("本轮已反馈办理结果，不能改写；请记录答复来电人的时间。", article="14(4)")
     if order.citizen_answered_at is not None:
-        _check_answered_once(part, "citizen_answered_at")
         answered_at = order.citizen_answered_at
         _check_answered(_owed_since(case, part), answered_at, desk.at, "citizen_answered_at")
         part.answered_at = order.citizen_answered_at
@@ -321,14 +319,6 @@ def _owed_since(case: Case, part: Assignment) -> datetime:
     """When this episode's reply began to be owed: at dispatch, or at the order to supplement or redo (a *new* reply meets those)."""
     again = case.running(ClockKind.SUPPLEMENT, ClockKind.REDO, of=part)
     return max([part.dispatched_at, *(clock.opened_at for clock in again)])
-
-
-def _check_answered_once(part: Assignment, field: str) -> None:
-    """The first answer of an episode stands: a second one would move the instant its clock was met."""
-    if part.answered_at is not None:
-        raise OrderInvalid(
-            "本轮已记录答复来电人的时间，不能改写；请反馈办理结果。", article="14(4)", field=field
-        )
 
 
 def _check_answered(since: datetime, answered_at: datetime, now: datetime, field: str) -> None:

@@ -544,3 +544,22 @@ def test_an_unforeseen_failure_says_nothing_of_its_cause(api: Api, monkeypatch: 
     assert "Zero" not in json.dumps(body)
     monkeypatch.undo()
     api.act(number, "withdraw", "agent", {"reason": "测试"})
+
+
+@pytest.mark.parametrize(
+    "path", ["/tickets?stat=x", "/reminders?limt=5", "/vocabulary?x=1", "/due?matters=help", "/me?"]
+)
+def test_a_misspelt_query_parameter_is_not_silently_lost(api: Api, path: str) -> None:
+    if path.endswith("?"):
+        assert api.get(path, "agent").status_code == 200
+        return
+    body = problem(api.get(path, "agent"), 422, "validation")
+    assert path.split("?")[1].split("=")[0] in [error["field"] for error in body["errors"]]
+
+
+def test_a_misspelt_preview_does_not_load_a_notice(api: Api) -> None:
+    notice = {"year": 2027, "papers": ["https://www.gov.cn/zhengce/x.htm"], "days": []}
+    with nothing_stored(api):
+        assert (
+            problem(api.post("/calendar/notices?previev=false", "admin", notice), 422)["field"] == "previev"
+        )
