@@ -13,6 +13,7 @@ from hotline.models import (
     Assignment,
     Attachment,
     CallbackAttempt,
+    Extension,
     KnowledgeUpdate,
     LedgerEntry,
     Person,
@@ -199,7 +200,10 @@ def archive(desk: Desk, number: str, order: ArchiveOrder) -> Case:
 
 def _missing_elements(desk: Desk, case: Case) -> list[str]:
     ticket = case.ticket
-    elements = {"接线人员": ticket.first_receiver_id is not None or ticket.external_ref is not None}
+    known = ticket.first_receiver_id is not None or ticket.external_ref is not None
+    elements = {
+        "接线人员": known or ticket.state is State.WITHDRAWN
+    }  # withdrawn online, nobody had taken it yet
     if ticket.state in (State.ANSWERED, State.REFUSED, State.TRANSFERRED):
         elements["办理结果"] = bool(ticket.outcome)
     if ticket.state is State.CLOSED:
@@ -216,8 +220,16 @@ def _missing_elements(desk: Desk, case: Case) -> list[str]:
             "经办人员": all(reply.handled_by for reply in replies),
             "办理结果": bool(replies),
             "回访记录": _concluded(desk, case),
+            "延期申请的审核结果": not _undecided(desk, case),
         }
     return [name for name, present in elements.items() if not present]
+
+
+def _undecided(desk: Desk, case: Case) -> bool:
+    pending = select(col(Extension.id)).where(
+        col(Extension.ticket_id) == case.ticket.id, col(Extension.approved).is_(None)
+    )
+    return desk.session.execute(pending.limit(1)).first() is not None
 
 
 def _concluded(desk: Desk, case: Case) -> bool:

@@ -5,7 +5,7 @@ from sqlmodel import Session
 from hotline import calendars
 from hotline.models import Clock, OrgUnit, Platform
 from workflow.certificate import Certificate, certify
-from workflow.deadlines import due_of
+from workflow.deadlines import citizen_since
 from workflow.errors import NotFound
 from workflow.statute import load as load_pack
 from workflow.vocabulary import Act, ClockKind, Party
@@ -25,11 +25,9 @@ def certificate_of(session: Session, ticket_id: int, clock_id: int) -> Certifica
     calendar = calendars.as_of(session, clock.calendar_version, home)
     opened_by = Act(clock.opened_by).label
     if clock.kind is ClockKind.CITIZEN:
-        transfer = statute.limit(ClockKind.FORM_AND_TRANSFER, clock.law_on)
-        by_then = due_of(transfer, clock.opened_at, calendar).at
-        return certify(
-            limit, statute, calendar, opened_by="受理后24小时转办期满", opened_at=by_then, kind=clock.kind
-        )
+        since = citizen_since(statute, clock.opened_at, calendar)
+        by = opened_by if since == clock.opened_at else "受理后24小时转办期满"
+        return certify(limit, statute, calendar, opened_by=by, opened_at=since, kind=clock.kind)
     return certify(
         limit,
         statute,

@@ -109,12 +109,19 @@ def _years_later(day: date, years: int) -> date:
 def citizen_due(statute: Statute, matter: Matter, received_at: datetime, calendar: WorkCalendar) -> Due:
     """The latest the law lets the citizen wait from receipt: the transfer limit, then the reply limit of the matter.
 
+    With the parameter `citizen_clock` = `reply_limit` the reply limit alone, counted from receipt.
     It is the citizen's own ledger: no return, conversion or extension moves it.
     """
-    on = local_day(received_at)
-    transfer = due_of(statute.limit(K.FORM_AND_TRANSFER, on), received_at, calendar)
-    limit = statute.limit(K.REPLY, on, matter)
-    return due_of(limit, transfer.at, calendar, day_end=statute.word("day_end"))
+    limit = statute.limit(K.REPLY, local_day(received_at), matter)
+    since = citizen_since(statute, received_at, calendar)
+    return due_of(limit, since, calendar, day_end=statute.word("day_end"))
+
+
+def citizen_since(statute: Statute, received_at: datetime, calendar: WorkCalendar) -> datetime:
+    """The instant from which the citizen's reply limit counts: receipt, or the end of the transfer limit after it."""
+    if statute.word("citizen_clock") == "reply_limit":
+        return received_at
+    return due_of(statute.limit(K.FORM_AND_TRANSFER, local_day(received_at)), received_at, calendar).at
 
 
 def extended(original_due_on: date, days: int, calendar: WorkCalendar, *, day_end: str = "24:00") -> Due:

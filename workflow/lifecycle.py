@@ -62,6 +62,10 @@ CALLERS_BACK = frozenset({R.CALLBACK, R.AGENT, R.SUPERVISOR})
 
 WITH_UNITS = (S.DISPATCHED, S.HANDLING)
 EPISODE = (S.HANDLING, S.SUPPLEMENTING, S.REDOING)
+OWED = (
+    *EPISODE,
+    S.COORDINATING,
+)  # the unit's clock runs on while the platform coordinates (art. 18), so its reply is taken
 ROUND_AGAIN = (S.SUPPLEMENTING, S.REDOING)
 CO_UNIT_MAY_WORK = (S.ACCEPTED, S.COORDINATING, S.DISPATCHED, S.HANDLING, S.RETURN_PROPOSED)
 AFTER_REPLY = (S.REPLIED, S.SUPPLEMENTING, S.VERIFIED, S.DISSATISFIED, S.REDOING, S.CLOSED)
@@ -129,11 +133,11 @@ MOVES: Final[tuple[Move, ...]] = (
     Move(A.REFUSE_EXTENSION, SINCE_DISPATCH, None, SUPERVISORS, "14(5)"),
     Move(A.NOTIFY_EXTENSION, SINCE_DISPATCH, None, CALLERS_BACK | {R.DISPATCHER}, "14(5)"),
     Move(A.REPORT_PROGRESS, (*WITH_UNITS, *ROUND_AGAIN), None, UNIT_STAFF, "9(3)"),
-    Move(A.ANSWER_CITIZEN, EPISODE, S.REPLIED, UNIT_STAFF, "14(4)", when=("episode_complete",)),
-    Move(A.ANSWER_CITIZEN, EPISODE, None, UNIT_STAFF, "14(4)"),
+    Move(A.ANSWER_CITIZEN, OWED, S.REPLIED, UNIT_STAFF, "14(4)", when=("episode_complete",)),
+    Move(A.ANSWER_CITIZEN, OWED, None, UNIT_STAFF, "14(4)"),
     Move(A.ANSWER_CITIZEN, (S.MERGED,), None, UNIT_STAFF | CALLERS_BACK, "14(4)"),
-    Move(A.REPLY, EPISODE, S.REPLIED, UNIT_STAFF, "14(4)", when=("episode_complete",)),
-    Move(A.REPLY, EPISODE, None, UNIT_STAFF, "14(4)"),
+    Move(A.REPLY, OWED, S.REPLIED, UNIT_STAFF, "14(4)", when=("episode_complete",)),
+    Move(A.REPLY, OWED, None, UNIT_STAFF, "14(4)"),
     Move(A.REPLY, CO_UNIT_MAY_WORK, None, UNIT_STAFF, "14(4)", unless=("by_lead",)),
     Move(A.RELEASE_UNIT, EPISODE, S.REPLIED, DISPATCHERS, "14(3)", when=("episode_complete",)),
     Move(A.RELEASE_UNIT, (*CO_UNIT_MAY_WORK, *ROUND_AGAIN), None, DISPATCHERS, "14(3)", unless=("by_lead",)),

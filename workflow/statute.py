@@ -78,7 +78,9 @@ class Parameter(_Row):
     tighter: Tighter = "any"
 
     @model_validator(mode="after")
-    def _a_day_ends_at_a_time(self) -> Self:
+    def _is_a_known_reading(self) -> Self:
+        if self.name == "citizen_clock" and self.value not in ("transfer_then_reply_limit", "reply_limit"):
+            raise ValueError(f"citizen_clock 应为 transfer_then_reply_limit 或 reply_limit：{self.value}")
         if self.name == "day_end" and not re.fullmatch(r"24:00|([01]\d|2[0-3]):[0-5]\d", str(self.value)):
             raise ValueError(f"day_end 应为 24:00 或 HH:MM：{self.value}")
         return self
