@@ -4,6 +4,7 @@ Texts are kept whole: no stripping, no truncation. NUL and lone surrogates are r
 PostgreSQL cannot keep them.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -53,8 +55,14 @@ def _in_range(at: datetime) -> datetime:
     return at
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
-"""An aware instant that every time zone can express."""
+def _written_out(at: object) -> object:
+    if isinstance(at, datetime) or (isinstance(at, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", at)):
+        return at
+    raise ValueError("时间格式应为 2026-02-13T10:00:00+08:00")  # a bare number could be seconds or milliseconds
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_range)]
+"""An aware instant, written out with its date, that every time zone can express."""
 
 Line = Annotated[
     str,

@@ -243,10 +243,8 @@ class Corpus:
         local = at.astimezone(CHINA)
         dated = f"{text}（{local.month}月{local.day}日{local.hour}时{local.minute:02d}分登记）"
         for _ in range(8):
-            draw = dice.random()
-            said = dated if draw < 0.12 else text + self._closing(dice, matter)
-            if draw > 0.6:
-                said += self._closing(dice, matter)
+            closings = self._closings(dice, matter, 2 if dice.random() < 0.4 else 1)
+            said = dated if dice.random() < 0.12 else text + closings
             if said not in self.used:
                 break
         else:
@@ -254,8 +252,8 @@ class Corpus:
         self.used.add(said)
         return said
 
-    def _closing(self, dice: Random, matter: str) -> str:
-        return dice.choice(_CLOSINGS[matter]).format(
+    def _closings(self, dice: Random, matter: str, count: int) -> str:
+        return "".join(dice.sample(_CLOSINGS[matter], count)).format(
             day=dice.choice(_DAYS_SAID), hour=dice.choice(_HOURS_SAID), n=dice.choice(_NUMBERS_SAID)
         )
 

@@ -4,19 +4,54 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
 from sqlmodel import Session
 
+from api.main import create_app
+from api.wiring import Runtime
 from hotline import accounts
-from hotline.models import Person
+from hotline.models import Platform
+from hotline.settings import Settings
+from hotline.store import make_engine
 from tests import world as w
 from tests.api.conftest import Api
 from tests.api.tables import fingerprint
+from workflow.vocabulary import Role
+
+if TYPE_CHECKING:
+    from tests.postgres_server import Server
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture(scope="module")
+def house(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One app and one database for the whole module: hardly a test of it stores anything."""
+    folder = tmp_path_factory.mktemp("house")
+    name = postgres_server.clone()
+    engine = make_engine(postgres_server.url_of(name))
+    world = w.build(engine, folder)
+    holder: list[Api] = []
+
+    def clock() -> datetime:
+        return holder[0].now
+
+    app = create_app(Runtime(Settings(data_dir=folder), engine, world.office, clock))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        holder.append(Api(client, world))
+        yield holder[0]
+    engine.dispose()
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def api(house: Api) -> Api:
+    return house.at("2026-03-02 09:00")
 
 
 @contextmanager
@@ -96,10 +131,19 @@ def test_no_route_of_the_api_is_open(api: Api) -> None:
 
 def test_a_revoked_token_and_a_person_who_left_are_refused(api: Api) -> None:
     with Session(api.world.engine) as session:
-        assert accounts.revoke(session, api.world.tokens["agent"], api.now)
-        session.get_one(Person, api.world.people["agent2"]).active = False
+        platform = session.get_one(Platform, api.world.platforms["01"])
+        for login in ("revoked", "left"):
+            person = accounts.add_person(
+                session, login=login, name="测试戊", roles=[Role.AGENT], platform=platform
+            )
+            api.world.tokens[login] = accounts.issue_token(session, label="test", at=api.now, person=person)
         session.commit()
-    for login in ("agent", "agent2"):
+        assert [api.get("/tickets", login).status_code for login in ("revoked", "left")] == [200, 200]
+        assert accounts.revoke(session, api.world.tokens["revoked"], api.now)
+        person.active = False
+        session.add(person)
+        session.commit()
+    for login in ("revoked", "left"):
         problem(api.get("/tickets", login), 401, "unauthenticated")
 
 

@@ -143,9 +143,9 @@ def test_the_same_seed_gives_the_same_tickets_in_one_process_and_in_two(
     digests = []
     for few in (10_000, 1):
         monkeypatch.setattr(driver, "_FEW", few)
-        driver.reset_and_fill(database_url, settings, now=SPRING, tickets=90, seed=3, progress=False)
+        driver.reset_and_fill(database_url, settings, now=SPRING, tickets=50, seed=3, progress=False)
         digests.append(_digest(database_url))
-    driver.reset_and_fill(database_url, settings, now=SPRING, tickets=90, seed=4, progress=False)
+    driver.reset_and_fill(database_url, settings, now=SPRING, tickets=50, seed=4, progress=False)
     assert digests[0] == digests[1]
     assert _digest(database_url) != digests[0]
 
@@ -153,7 +153,7 @@ def test_the_same_seed_gives_the_same_tickets_in_one_process_and_in_two(
 def test_ensure_demo_fills_once_and_again_where_it_was_cut_short(
     database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "TICKETS", 60)
+    monkeypatch.setattr(driver, "TICKETS", 40)
     first = driver.ensure_demo(database_url, settings, now=NOW)
     before = _digest(database_url)
     assert driver.ensure_demo(database_url, settings, now=NOW + timedelta(days=1)) == first
