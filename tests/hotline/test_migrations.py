@@ -49,7 +49,7 @@ def described(engine: Engine) -> Described:
             "triggers": "SELECT tgrelid::regclass::text || '.' || tgname, pg_get_triggerdef(oid)"
             " FROM pg_trigger WHERE NOT tgisinternal",
         }
-        return {name: dict(connection.execute(text(sql)).all()) for name, sql in told.items()}
+        return {name: {row[0]: row[1] for row in connection.execute(text(sql))} for name, sql in told.items()}
 
 
 def left_over(engine: Engine) -> list[str]:

@@ -143,7 +143,7 @@ def _each_lapse_once(engine: Engine) -> None:
             .where(col(OutboxEvent.type) == "clock.lapsed")
             .group_by(col(OutboxEvent.ticket_id))
         )
-        events = Counter(dict(told.tuples().all()))
+        events = Counter({row[0]: row[1] for row in told})
     running = [c for c in clocks if c.met_at is None and c.voided_at is None]
     assert len(running) > 1000
     assert all(c.lapsed_at == c.due_at for c in running)
@@ -174,7 +174,7 @@ def _each_reminder_once(engine: Engine) -> None:
             col(Clock.duty), col(Clock.lapsed_at).is_not(None), col(Clock.met_at).is_(None)
         )
         clocks = session.execute(duties).scalars().all()
-        numbers = dict(session.execute(select(col(Ticket.id), col(Ticket.number))).tuples().all())
+        numbers = {row[0]: row[1] for row in session.execute(select(col(Ticket.id), col(Ticket.number)))}
         notices = session.execute(select(Reminder)).scalars().all()
         entries = session.execute(
             select(LedgerEntry).where(col(LedgerEntry.act) == Act.REMIND.value)
