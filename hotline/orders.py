@@ -58,7 +58,9 @@ def _in_range(at: datetime) -> datetime:
 def _written_out(at: object) -> object:
     if isinstance(at, datetime) or (isinstance(at, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", at)):
         return at
-    raise ValueError("时间格式应为 2026-02-13T10:00:00+08:00")  # a bare number could be seconds or milliseconds
+    raise ValueError(
+        "时间格式应为 2026-02-13T10:00:00+08:00"
+    )  # a bare number could be seconds or milliseconds
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_range)]
