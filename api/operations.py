@@ -22,8 +22,9 @@ from calendar_cn.arrangements import parse_arrangement
 from hotline import accounts, calendars, embedded, ledger, notices, numbers, reference
 from hotline.access import Actor
 from hotline.demo import driver
-from hotline.models import Person, Ticket
+from hotline.models import Ticket
 from hotline.office import open_office
+from hotline.organisation import Person
 from hotline.settings import Settings, load_settings
 from hotline.store import make_engine
 from hotline.store import migrate as migrate_database

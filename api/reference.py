@@ -15,7 +15,7 @@ from calendar_cn.arrangements import parse_arrangement
 from hotline import notices
 from hotline import orders as o
 from hotline.desk import Desk
-from hotline.models import Area, Category, OrgUnit, Platform
+from hotline.organisation import Area, Category, OrgUnit, Platform
 from knowledge_base import articles
 from workflow.certificate import certify
 from workflow.deadlines import local_day

@@ -13,7 +13,8 @@ from api.wiring import EdgeDep, ReadDep
 from hotline import orders as o
 from hotline import supervision
 from hotline.access import Actor
-from hotline.models import AccountabilityNotice, Emergency, OrgUnit, Platform, Reminder
+from hotline.models import AccountabilityNotice, Reminder
+from hotline.organisation import Emergency, OrgUnit, Platform
 from workflow.vocabulary import ReminderForm
 
 router = APIRouter(tags=["督办"], responses=PROBLEMS)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, File, Form, Header, Path, Query, Response, UploadFile
+from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFile
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlmodel import col
@@ -19,7 +19,8 @@ from hotline import orders as o
 from hotline.access import may_read_caller, visible_to
 from hotline.blobs import ALLOWED
 from hotline.desk import Case, Desk
-from hotline.models import PersonalRead, Platform, Ticket
+from hotline.models import Assignment, PersonalRead, Ticket
+from hotline.organisation import Platform
 from hotline.queues import MAX_PAGE, Filters, listed
 from hotline.views import ActResult, EntryView, FileView, Reader, TicketLine, TicketView
 from knowledge_base import articles
@@ -458,24 +459,17 @@ def _seen(edge: Edge, number: str) -> Ticket:
     summary="工单详情",
     operation_id="get_ticket",
     response_model=TicketView,
-    responses={**PROBLEMS, 304: {"description": "与 If-None-Match 的版本相同"}},
+    responses=PROBLEMS,
 )
-def get_ticket(
-    number: NumberPath, edge: ReadDep, if_none_match: Annotated[str | None, Header()] = None
-) -> Response:
-    """A ticket whole, with the acts open to this actor; its ETag is the version for If-Match."""
+def get_ticket(number: NumberPath, edge: ReadDep) -> Response:
+    """A ticket whole, with the acts open to this actor; its ETag is the version for If-Match.
+
+    There is no 304: lapses, days left and the acts on offer change with time, without an act.
+    """
     ticket = _seen(edge, number)
-    etag = f'"{ticket.version}"'
-    if if_none_match is not None and _matches(if_none_match, etag):
-        return Response(status_code=304, headers={"ETag": etag})
     view = edge.reader().whole(ticket)
-    return Response(view.model_dump_json(), media_type="application/json", headers={"ETag": etag})
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """Whether one of the listed tags is this version's, weakly compared (RFC 9110, 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
+    headers = {"ETag": f'"{ticket.version}"', "Cache-Control": "private, no-store"}
+    return Response(view.model_dump_json(), media_type="application/json", headers=headers)
 
 
 class Timeline(BaseModel):
@@ -533,6 +527,12 @@ def certificate(
     )
 
 
+def _parts(edge: Edge, ticket: Ticket) -> list[Assignment]:
+    return list(
+        edge.session.execute(select(Assignment).where(col(Assignment.ticket_id) == ticket.id)).scalars()
+    )
+
+
 class CallerData(BaseModel):
     """A caller's own data, unmasked."""
 
@@ -553,7 +553,7 @@ def read_caller(
 ) -> CallerData:
     """The caller's data unmasked, for a stated purpose; each reading is recorded (art. 15). Sealed from units for tip-offs."""
     ticket = _seen(edge, number)
-    if not may_read_caller(edge.actor, ticket):
+    if not may_read_caller(edge.actor, ticket, _parts(edge, ticket)):
         raise AccessRefused("该工单来电人信息已保密，不能查看。", article="15")
     edge.session.add(
         PersonalRead(ticket_id=ticket.id, actor=edge.actor.key, purpose=purpose, read_at=edge.at)
@@ -616,7 +616,7 @@ def download(number: NumberPath, attachment: Annotated[int, Path(ge=1, le=2**62)
     """The file's bytes, always as a download, never interpreted by the browser as a page."""
     ticket = _seen(edge, number)
     file, content = aftercare.file_of(edge.desk(), ticket.id, attachment)
-    sealed = edge.actor.is_unit and not may_read_caller(edge.actor, ticket)
+    sealed = edge.actor.is_unit and not may_read_caller(edge.actor, ticket, _parts(edge, ticket))
     if file.file_class is FileClass.RECORDING and sealed:
         raise AccessRefused("该工单来电人信息已保密，承办单位不能调取通话录音。", article="15")
     headers = {

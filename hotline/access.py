@@ -77,8 +77,12 @@ def concerns(payload: Mapping[str, Any], unit_id: int | None) -> bool:
     return unit is None or unit == unit_id
 
 
-def may_read_caller(actor: Actor, ticket: Ticket) -> bool:
-    """Whether the caller's own data may be unmasked: never to a unit for a tip-off or a confidential ticket (art. 15, 34(2))."""
+def may_read_caller(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> bool:
+    """Whether the caller's own data may be unmasked (art. 15, 34(2)).
+
+    Never to a unit for a tip-off or a confidential ticket, nor to a unit that is out of the ticket (returned, released).
+    """
     if actor.is_unit:
-        return ticket.matter is not Matter.TIPOFF and not ticket.confidential
+        working = any(a.unit_id == actor.unit_id and a.status not in _OUT for a in assignments)
+        return working and ticket.matter is not Matter.TIPOFF and not ticket.confidential
     return bool(actor.roles & {Role.AGENT, Role.CALLBACK, Role.SUPERVISOR, Role.DISPATCHER})

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 
 from hotline import numbers
 from hotline.access import Actor
-from hotline.models import AccessToken, OrgUnit, Person, Platform
+from hotline.organisation import AccessToken, OrgUnit, Person, Platform
 from workflow.errors import OrderInvalid
 from workflow.statute import DEFAULT_PACK
 from workflow.statute import load as load_pack

@@ -16,7 +16,6 @@ from hotline.models import (
     Extension,
     KnowledgeUpdate,
     LedgerEntry,
-    Person,
     Reply,
     Ticket,
 )
@@ -30,6 +29,7 @@ from hotline.orders import (
     ReasonOrder,
     UpholdOrder,
 )
+from hotline.organisation import Person
 from hotline.units import own_part
 from workflow.deadlines import Turn, due_of, local_day
 from workflow.errors import AccessRefused, NotFound, OrderInvalid

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline.desk import Case, Desk, write
-from hotline.models import Platform, Ticket
+from hotline.models import Ticket
+from hotline.organisation import Platform
 from workflow.statute import load as load_pack
 
 

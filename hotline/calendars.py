@@ -8,7 +8,7 @@ from sqlmodel import Session, col
 
 from calendar_cn.arrangements import Arrangement, parse_arrangement, shipped
 from calendar_cn.working_days import WorkCalendar
-from hotline.models import CalendarVersion
+from hotline.organisation import CalendarVersion
 
 
 class Calendars:

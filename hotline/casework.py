@@ -10,7 +10,7 @@ from hotline import intake
 from hotline.desk import Case, Desk, act, begin_episode, take_up
 from hotline.extensions import move_clock
 from hotline.ledger import text_digest
-from hotline.models import Assignment, Clock, OrgUnit, Reply, ReturnProposal, Review
+from hotline.models import Assignment, Clock, Reply, ReturnProposal, Review
 from hotline.orders import (
     AnswerCitizenOrder,
     ConvertOrder,
@@ -27,6 +27,7 @@ from hotline.orders import (
     SignOrder,
     instant,
 )
+from hotline.organisation import OrgUnit
 from hotline.units import named, own_part, part_of, release, unit_by_code
 from workflow.deadlines import Turn, check_conversion, check_return, due_of, extended
 from workflow.errors import OrderInvalid

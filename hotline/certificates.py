@@ -3,7 +3,8 @@
 from sqlmodel import Session
 
 from hotline import calendars
-from hotline.models import Clock, OrgUnit, Platform
+from hotline.models import Clock
+from hotline.organisation import OrgUnit, Platform
 from workflow.certificate import Certificate, certify
 from workflow.deadlines import citizen_since
 from workflow.errors import NotFound

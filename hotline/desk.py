@@ -17,16 +17,8 @@ from hotline import ledger, numbers, outbox
 from hotline.access import SYSTEM, Actor, concerns, sees, sees_every_part
 from hotline.blobs import BlobStore
 from hotline.calendars import Calendars
-from hotline.models import (
-    Assignment,
-    CalendarVersion,
-    Clock,
-    LedgerEntry,
-    OrgUnit,
-    OutboxEvent,
-    Platform,
-    Ticket,
-)
+from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
+from hotline.organisation import CalendarVersion, OrgUnit, Platform
 from hotline.sealing import Sealer
 from workflow import deadlines, lifecycle
 from workflow.deadlines import UNIT_CLOCKS, Turn, citizen_due, due_of, local_day

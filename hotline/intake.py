@@ -10,7 +10,7 @@ from sqlmodel import col
 from hotline import numbers, outbox
 from hotline.desk import Case, Desk, act, newborn, open_clock, record, take_up, take_up_id, tell, void, write
 from hotline.ledger import text_digest
-from hotline.models import Area, Category, Platform, Ticket
+from hotline.models import Ticket
 from hotline.orders import (
     AcceptOrder,
     AnswerOrder,
@@ -23,6 +23,7 @@ from hotline.orders import (
     TransferOrder,
     instant,
 )
+from hotline.organisation import Area, Category, Platform
 from workflow.deadlines import Turn, local_day
 from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.lifecycle import Facts

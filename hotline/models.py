@@ -1,17 +1,18 @@
 """What durably happened, as rows. History is rows: nothing legal is overwritten.
 
-Instants are aware and stored as UTC. Enums are stored as their string values. Input models are elsewhere: a table model
-validates nothing. Personal fields of the caller are sealed bytes (`hotline.sealing`).
+Instants are aware and stored as UTC. Input models are elsewhere: a table model validates nothing. Personal fields of the caller
+are sealed bytes (`hotline.sealing`). Platforms, units and people are in `hotline.organisation`, whose tables these refer to.
 """
 
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Dialect, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
+from hotline import organisation  # noqa: F401 - its tables must be known where these refer to them
+from hotline.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     AssignmentRole,
     AssignmentStatus,
@@ -22,169 +23,11 @@ from workflow.vocabulary import (
     FileClass,
     Flag,
     KnowledgeOutcome,
-    Level,
     Matter,
     Party,
     ReminderForm,
     State,
-    UnitKind,
-    Word,
 )
-
-
-class Words(TypeDecorator[Any]):
-    """An enum of `workflow.vocabulary`, stored as its string value."""
-
-    impl = String(40)
-    cache_ok = True
-
-    def __init__(self, words: type[Word]) -> None:
-        super().__init__()
-        self.words = words
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else self.words(value).value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Word | None:  # noqa: ARG002
-        return None if value is None else self.words(value)
-
-
-def _words(words: type[Word], *, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(Words(words), nullable=nullable), default=None if nullable else ...)
-
-
-def _key() -> Any:
-    return Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
-
-
-def _ref(target: str, *, nullable: bool = False, index: bool = False) -> Any:
-    return Field(
-        default=None if nullable else ...,
-        sa_column=Column(BigInteger, ForeignKey(target), nullable=nullable, index=index),
-    )
-
-
-def _json() -> Any:
-    return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
-
-
-def _text(*, nullable: bool = False) -> Any:
-    return Field(default=None if nullable else ..., sa_column=Column(Text, nullable=nullable))
-
-
-# --- who and where -----------------------------------------------------------------------------------------------
-
-
-class Platform(SQLModel, table=True):
-    """热线平台: the province's, a prefecture's, or a 双号并行 / 分中心 line (art. 3)."""
-
-    __tablename__ = "platforms"
-    id: int = _key()
-    code: str = Field(unique=True, max_length=2)
-    name: str
-    short_name: str
-    level: Level = _words(Level)
-    parent_id: int | None = _ref("platforms.id", nullable=True)
-    area_code: str = Field(max_length=12)
-    pack: str
-    fallback_unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-
-
-class OrgUnit(SQLModel, table=True):
-    """承办单位: a unit that tickets are dispatched to, on one of the five levels (art. 9)."""
-
-    __tablename__ = "units"
-    id: int = _key()
-    code: str = Field(unique=True, max_length=40)
-    name: str
-    level: Level = _words(Level)
-    kind: UnitKind = _words(UnitKind)
-    duty: str = Field(default="", max_length=40)
-    platform_id: int = _ref("platforms.id", index=True)
-    area_code: str = Field(max_length=12)
-    parent_id: int | None = _ref("units.id", nullable=True)
-    in_charge_id: int | None = _ref("units.id", nullable=True)
-    active: bool = True
-
-
-class Person(SQLModel, table=True):
-    """A member of a platform's or a unit's staff; `roles` are `Role` values."""
-
-    __tablename__ = "people"
-    id: int = _key()
-    login: str = Field(unique=True, max_length=60)
-    name: str = Field(max_length=60)
-    platform_id: int | None = _ref("platforms.id", nullable=True)
-    unit_id: int | None = _ref("units.id", nullable=True)
-    roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
-    active: bool = True
-
-
-class AccessToken(SQLModel, table=True):
-    """A bearer token of a person, or of a unit's or platform's machine. Only its SHA-256 is kept."""
-
-    __tablename__ = "access_tokens"
-    id: int = _key()
-    digest: bytes = Field(sa_column=Column(LargeBinary, unique=True, nullable=False))
-    label: str = Field(max_length=100)
-    person_id: int | None = _ref("people.id", nullable=True)
-    unit_id: int | None = _ref("units.id", nullable=True)
-    platform_id: int | None = _ref("platforms.id", nullable=True)
-    roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
-    created_at: datetime
-    revoked_at: datetime | None = None
-
-
-class Area(SQLModel, table=True):
-    """行政区划: province, prefecture, county, town, village."""
-
-    __tablename__ = "areas"
-    code: str = Field(primary_key=True, max_length=12)
-    name: str
-    level: Level = _words(Level)
-    parent_code: str | None = Field(default=None, max_length=12, index=True)
-
-
-class Category(SQLModel, table=True):
-    """诉求分类: a coded three-level tree; tickets carry a leaf's code."""
-
-    __tablename__ = "categories"
-    code: str = Field(primary_key=True, max_length=12)
-    name: str
-    level: int
-    parent_code: str | None = Field(default=None, max_length=12, index=True)
-    active: bool = True
-
-
-class CalendarVersion(SQLModel, table=True):
-    """One loaded notice or one platform's local days off. The newest row of a year (or platform) counts; none is changed.
-
-    `content` is the notice in the shipped format, or {"YYYY-MM-DD": reason} for local days.
-    """
-
-    __tablename__ = "calendar_versions"
-    id: int = _key()
-    year: int | None = None
-    platform_id: int | None = _ref("platforms.id", nullable=True)
-    content: dict[str, Any] = _json()
-    loaded_at: datetime
-    loaded_by: str
-
-
-class Emergency(SQLModel, table=True):
-    """A declared emergency (art. 17): who declared it, when, its scope, its end."""
-
-    __tablename__ = "emergencies"
-    id: int = _key()
-    platform_id: int = _ref("platforms.id")
-    title: str = _text()
-    basis: str = _text()
-    area_code: str = Field(max_length=12)
-    declared_by: int | None = _ref("people.id", nullable=True)
-    declared_at: datetime
-    until: datetime
-    ended_at: datetime | None = None
-
 
 # --- the ticket and its parts --------------------------------------------------------------------------------------
 
@@ -193,20 +36,20 @@ class Ticket(SQLModel, table=True):
     """工单: one demand and where it stands. Its history is in the ledger; its periods are in the clocks."""
 
     __tablename__ = "tickets"
-    id: int = _key()
+    id: int = key()
     number: str = Field(unique=True, max_length=16)
-    platform_id: int = _ref("platforms.id")
-    state: State = _words(State)
+    platform_id: int = ref("platforms.id")
+    state: State = word(State)
     version: int = 1
-    matter: Matter = _words(Matter)
-    channel: Channel = _words(Channel)
+    matter: Matter = word(Matter)
+    channel: Channel = word(Channel)
     category_code: str = Field(max_length=12)
     area_code: str = Field(max_length=12)
-    title: str = _text()
-    content: str = _text()
+    title: str = long_text()
+    content: str = long_text()
     received_at: datetime
     created_at: datetime
-    first_receiver_id: int | None = _ref("people.id", nullable=True)
+    first_receiver_id: int | None = ref("people.id", nullable=True)
     caller_name: bytes | None = None
     caller_phone: bytes | None = None
     caller_address: bytes | None = None
@@ -215,13 +58,13 @@ class Ticket(SQLModel, table=True):
     complex: bool = False
     call_id: str | None = Field(default=None, max_length=100)
     external_ref: str | None = Field(default=None, max_length=100)
-    episode: Episode = _words(Episode)
+    episode: Episode = word(Episode)
     episode_no: int = 0
     upheld_returns: int = 0
     knowledge_told: str | None = Field(default=None, max_length=100)
-    outcome: str | None = _text(nullable=True)
-    merged_into_id: int | None = _ref("tickets.id", nullable=True)
-    emergency_id: int | None = _ref("emergencies.id", nullable=True)
+    outcome: str | None = long_text(nullable=True)
+    merged_into_id: int | None = ref("tickets.id", nullable=True)
+    emergency_id: int | None = ref("emergencies.id", nullable=True)
     ended_at: datetime | None = None
     archived_at: datetime | None = None
     ledger_seq: int = 0
@@ -246,15 +89,15 @@ class Assignment(SQLModel, table=True):
     """One unit's part in one ticket. `answered_at` and `reported_at` are of the current episode; `replies` keeps all."""
 
     __tablename__ = "assignments"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    unit_id: int = _ref("units.id")
-    role: AssignmentRole = _words(AssignmentRole)
-    status: AssignmentStatus = _words(AssignmentStatus)
-    instruction: str | None = _text(nullable=True)
-    legal_basis: str | None = _text(nullable=True)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    unit_id: int = ref("units.id")
+    role: AssignmentRole = word(AssignmentRole)
+    status: AssignmentStatus = word(AssignmentStatus)
+    instruction: str | None = long_text(nullable=True)
+    legal_basis: str | None = long_text(nullable=True)
     dispatched_at: datetime
-    dispatched_by: int | None = _ref("people.id", nullable=True)
+    dispatched_by: int | None = ref("people.id", nullable=True)
     signed_at: datetime | None = None
     signed_by: str | None = Field(default=None, max_length=100)
     answered_at: datetime | None = None
@@ -271,15 +114,15 @@ class Clock(SQLModel, table=True):
     """
 
     __tablename__ = "clocks"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id")
-    assignment_id: int | None = _ref("assignments.id", nullable=True)
-    platform_id: int = _ref("platforms.id")
-    unit_id: int | None = _ref("units.id", nullable=True)
-    kind: ClockKind = _words(ClockKind)
-    party: Party = _words(Party)
+    id: int = key()
+    ticket_id: int = ref("tickets.id")
+    assignment_id: int | None = ref("assignments.id", nullable=True)
+    platform_id: int = ref("platforms.id")
+    unit_id: int | None = ref("units.id", nullable=True)
+    kind: ClockKind = word(ClockKind)
+    party: Party = word(Party)
     duty: bool = True
-    episode: Episode = _words(Episode)
+    episode: Episode = word(Episode)
     episode_no: int = 0
     limit_id: str = Field(max_length=60)
     law_on: date = Field(sa_column=Column(Date, nullable=False))
@@ -341,8 +184,8 @@ class ClockMove(SQLModel, table=True):
     """A due date superseded: by a conversion, an extension, or a calendar loaded later. «Due as then known» is `from_due_*`."""
 
     __tablename__ = "clock_moves"
-    id: int = _key()
-    clock_id: int = _ref("clocks.id", index=True)
+    id: int = key()
+    clock_id: int = ref("clocks.id", index=True)
     moved_at: datetime
     reason: str = Field(max_length=40)
     days: int = 0
@@ -358,28 +201,28 @@ class ReturnProposal(SQLModel, table=True):
     """退单: grounds (依据) and whom to send it to instead (改派意见), and what was decided."""
 
     __tablename__ = "return_proposals"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    assignment_id: int = _ref("assignments.id")
-    grounds: str = _text()
-    suggested_unit_id: int | None = _ref("units.id", nullable=True)
-    suggestion: str = _text()
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    assignment_id: int = ref("assignments.id")
+    grounds: str = long_text()
+    suggested_unit_id: int | None = ref("units.id", nullable=True)
+    suggestion: str = long_text()
     proposed_at: datetime
     upheld: bool | None = None
     decided_at: datetime | None = None
-    decision_reason: str | None = _text(nullable=True)
+    decision_reason: str | None = long_text(nullable=True)
 
 
 class Extension(SQLModel, table=True):
     """延期: asked with a statutory reason and an explanation, decided, and told to the caller (art. 14(5))."""
 
     __tablename__ = "extensions"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    assignment_id: int = _ref("assignments.id")
-    clock_id: int = _ref("clocks.id")
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    assignment_id: int = ref("assignments.id")
+    clock_id: int = ref("clocks.id")
     reason: str = Field(max_length=40)
-    explanation: str = _text()
+    explanation: str = long_text()
     days_asked: int
     asked_by: str = Field(max_length=100)
     asked_at: datetime
@@ -387,7 +230,7 @@ class Extension(SQLModel, table=True):
     days_granted: int | None = None
     decided_by: str | None = Field(default=None, max_length=100)
     decided_at: datetime | None = None
-    decision_reason: str | None = _text(nullable=True)
+    decision_reason: str | None = long_text(nullable=True)
     caller_told_at: datetime | None = None
 
     __table_args__ = (
@@ -399,12 +242,12 @@ class Reply(SQLModel, table=True):
     """反馈: what a unit reported back, and when it had answered the citizen (two instants, art. 14(4))."""
 
     __tablename__ = "replies"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    assignment_id: int = _ref("assignments.id")
-    episode: Episode = _words(Episode)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    assignment_id: int = ref("assignments.id")
+    episode: Episode = word(Episode)
     episode_no: int
-    content: str = _text()
+    content: str = long_text()
     handled_by: str = Field(max_length=100)
     reported_at: datetime
 
@@ -413,13 +256,13 @@ class Review(SQLModel, table=True):
     """答复认定: the four elements checked one by one (art. 14(6))."""
 
     __tablename__ = "reviews"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    episode: Episode = _words(Episode)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    episode: Episode = word(Episode)
     episode_no: int
     passed: bool
-    elements: dict[str, Any] = _json()
-    note: str | None = _text(nullable=True)
+    elements: dict[str, Any] = json_object()
+    note: str | None = long_text(nullable=True)
     days: int | None = None
     reviewed_by: str = Field(max_length=100)
     reviewed_at: datetime
@@ -429,13 +272,13 @@ class CallbackAttempt(SQLModel, table=True):
     """回访: one attempt. «Solved?» and «satisfied?» are two questions (art. 14(7))."""
 
     __tablename__ = "callback_attempts"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
     episode_no: int
-    outcome: CallbackOutcome = _words(CallbackOutcome)
+    outcome: CallbackOutcome = word(CallbackOutcome)
     conclusive: bool
     solved: bool | None = None
-    remark: str | None = _text(nullable=True)
+    remark: str | None = long_text(nullable=True)
     attempted_by: str = Field(max_length=100)
     attempted_at: datetime
 
@@ -444,12 +287,12 @@ class KnowledgeUpdate(SQLModel, table=True):
     """How a unit met art. 23 on one ticket: an article submitted or updated, or no change with a reason."""
 
     __tablename__ = "knowledge_updates"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    unit_id: int = _ref("units.id")
-    outcome: KnowledgeOutcome = _words(KnowledgeOutcome)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    unit_id: int = ref("units.id")
+    outcome: KnowledgeOutcome = word(KnowledgeOutcome)
     article_ref: str | None = Field(default=None, max_length=100)
-    reason: str | None = _text(nullable=True)
+    reason: str | None = long_text(nullable=True)
     at: datetime
 
 
@@ -457,10 +300,10 @@ class Attachment(SQLModel, table=True):
     """A file under its class, art. 14(9). The bytes lie in the blob store under their SHA-256."""
 
     __tablename__ = "attachments"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    file_class: FileClass = _words(FileClass)
-    name: str = _text()
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    file_class: FileClass = word(FileClass)
+    name: str = long_text()
     media_type: str = Field(max_length=100)
     size: int
     sha256: str = Field(max_length=64, index=True)
@@ -476,27 +319,27 @@ class UnitFlag(SQLModel, table=True):
     """A mark on an assignment for conduct that art. 14(8) names."""
 
     __tablename__ = "flags"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
-    assignment_id: int = _ref("assignments.id")
-    unit_id: int = _ref("units.id", index=True)
-    flag: Flag = _words(Flag)
-    explanation: str = _text()
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
+    assignment_id: int = ref("assignments.id")
+    unit_id: int = ref("units.id", index=True)
+    flag: Flag = word(Flag)
+    explanation: str = long_text()
     flagged_by: str = Field(max_length=100)
     flagged_at: datetime
-    notice_id: int | None = _ref("accountability_notices.id", nullable=True)
+    notice_id: int | None = ref("accountability_notices.id", nullable=True)
 
 
 class AccountabilityNotice(SQLModel, table=True):
     """通报: what repeated flags become, and the unit's answer to it (art. 34, 35)."""
 
     __tablename__ = "accountability_notices"
-    id: int = _key()
-    platform_id: int = _ref("platforms.id")
-    unit_id: int = _ref("units.id", index=True)
+    id: int = key()
+    platform_id: int = ref("platforms.id")
+    unit_id: int = ref("units.id", index=True)
     issued_at: datetime
-    content: str = _text()
-    answer: str | None = _text(nullable=True)
+    content: str = long_text()
+    answer: str | None = long_text(nullable=True)
     answered_by: str | None = Field(default=None, max_length=100)
     answered_at: datetime | None = None
 
@@ -505,13 +348,13 @@ class Reminder(SQLModel, table=True):
     """督办提醒: one notice to one unit or platform in one form, covering any number of clocks (art. 14(8))."""
 
     __tablename__ = "reminders"
-    id: int = _key()
-    platform_id: int = _ref("platforms.id")
-    unit_id: int | None = _ref("units.id", nullable=True, index=True)
-    ticket_id: int | None = _ref("tickets.id", nullable=True, index=True)
-    form: ReminderForm = _words(ReminderForm)
+    id: int = key()
+    platform_id: int = ref("platforms.id")
+    unit_id: int | None = ref("units.id", nullable=True, index=True)
+    ticket_id: int | None = ref("tickets.id", nullable=True, index=True)
+    form: ReminderForm = word(ReminderForm)
     rung: int = 0
-    content: str = _text()
+    content: str = long_text()
     clocks: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     sent_by: str = Field(max_length=100)
     created_at: datetime
@@ -539,7 +382,7 @@ class LedgerEntry(SQLModel, table=True):
     article: str | None = Field(default=None, max_length=20)
     effective_at: datetime
     recorded_at: datetime
-    payload: dict[str, Any] = _json()
+    payload: dict[str, Any] = json_object()
     prev_hash: bytes
     hash: bytes
 
@@ -548,13 +391,13 @@ class OutboxEvent(SQLModel, table=True):
     """A past-tense fact for subscribers, written with the act it speaks of; delivery is another matter."""
 
     __tablename__ = "outbox"
-    id: int = _key()
-    ticket_id: int | None = _ref("tickets.id", nullable=True, index=True)
+    id: int = key()
+    ticket_id: int | None = ref("tickets.id", nullable=True, index=True)
     ticket_seq: int | None = None
     type: str = Field(max_length=60)
     platform_id: int
     unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    data: dict[str, Any] = _json()
+    data: dict[str, Any] = json_object()
     occurred_at: datetime
 
 
@@ -562,10 +405,10 @@ class PersonalRead(SQLModel, table=True):
     """Somebody read a caller's unmasked data: who, which ticket, what for, when (art. 15)."""
 
     __tablename__ = "personal_reads"
-    id: int = _key()
-    ticket_id: int = _ref("tickets.id", index=True)
+    id: int = key()
+    ticket_id: int = ref("tickets.id", index=True)
     actor: str = Field(max_length=100)
-    purpose: str = _text()
+    purpose: str = long_text()
     read_at: datetime
 
 
@@ -577,6 +420,6 @@ class RequestKey(SQLModel, table=True):
     key: str = Field(primary_key=True, max_length=255)
     request_digest: bytes
     status: int | None = None
-    body: str | None = _text(nullable=True)
+    body: str | None = long_text(nullable=True)
     etag: str | None = Field(default=None, max_length=40)
     created_at: datetime = Field(index=True)

@@ -18,7 +18,8 @@ from hotline import calendars
 from hotline.access import SYSTEM, Actor
 from hotline.batches import lock, write_all
 from hotline.desk import Desk, Office, note, record, tell
-from hotline.models import CalendarVersion, Clock, ClockMove, OrgUnit, Platform
+from hotline.models import Clock, ClockMove
+from hotline.organisation import CalendarVersion, OrgUnit, Platform
 from workflow.deadlines import Due, citizen_due, due_of, extended
 from workflow.errors import OrderInvalid
 from workflow.statute import load as load_pack

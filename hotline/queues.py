@@ -13,7 +13,8 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
-from hotline.models import Assignment, Clock, OrgUnit, Ticket
+from hotline.models import Assignment, Clock, Ticket
+from hotline.organisation import OrgUnit
 from hotline.reference import area_prefix
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import OPEN_STATES

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
-from hotline.models import Area, Category
+from hotline.organisation import Area, Category
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Level
 

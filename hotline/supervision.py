@@ -12,18 +12,9 @@ from hotline.access import SYSTEM
 from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
 from hotline.desk import Case, Desk, Office, act, lapse, record, take_up, tell, write
-from hotline.models import (
-    AccountabilityNotice,
-    Area,
-    Assignment,
-    Attachment,
-    Clock,
-    Emergency,
-    OrgUnit,
-    Reminder,
-    UnitFlag,
-)
+from hotline.models import AccountabilityNotice, Assignment, Attachment, Clock, Reminder, UnitFlag
 from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
+from hotline.organisation import Area, Emergency, OrgUnit
 from hotline.units import part_of
 from workflow.deadlines import CHINA
 from workflow.errors import AccessRefused, NotFound, OrderInvalid

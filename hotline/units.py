@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline.desk import OPEN_PARTS, Case, Desk, void_for
-from hotline.models import Assignment, Emergency, OrgUnit, Platform
+from hotline.models import Assignment
 from hotline.orders import DispatchOrder
+from hotline.organisation import Emergency, OrgUnit, Platform
 from hotline.reference import area_prefix
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, Level, UnitKind

@@ -20,13 +20,12 @@ from hotline.models import (
     ClockMove,
     Extension,
     LedgerEntry,
-    OrgUnit,
-    Person,
     Reply,
     ReturnProposal,
     Review,
     Ticket,
 )
+from hotline.organisation import OrgUnit, Person
 from hotline.queues import Row
 from hotline.sealing import Sealer, mask_name, mask_phone
 from workflow.deadlines import CHINA
@@ -318,7 +317,7 @@ class Reader:
             received_at=ticket.received_at,
             created_at=ticket.created_at,
             first_receiver=receiver.name if receiver else None,
-            caller=self._caller(ticket),
+            caller=self._caller(ticket, parts),
             complex=ticket.complex,
             episode=ticket.episode,
             episode_no=ticket.episode_no,
@@ -343,8 +342,10 @@ class Reader:
             attachments=[FileView(**f.model_dump()) for f in self._all(Attachment, ticket)],
         )
 
-    def _caller(self, ticket: Ticket) -> CallerView:
-        if self.actor.is_unit and not may_read_caller(self.actor, ticket):  # not even masked: art. 15, 34(2)
+    def _caller(self, ticket: Ticket, parts: Sequence[Assignment]) -> CallerView:
+        if self.actor.is_unit and not may_read_caller(
+            self.actor, ticket, parts
+        ):  # not even masked: art. 15, 34(2)
             return CallerView(name=None, phone=None, has_address=False, confidential=ticket.confidential)
         return caller_view(self.office.sealer, ticket)
 

@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.models import OrgUnit
 from hotline.orders import Code, Order, Prose
+from hotline.organisation import OrgUnit
 from knowledge_base.models import Article, ArticleVersion
 from workflow.errors import AccessRefused, NotFound
 from workflow.vocabulary import UNIT_STAFF, Role

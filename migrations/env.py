@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
-from hotline import models
+from hotline import columns, models  # noqa: F401 - the models fill the metadata
 from knowledge_base import models as knowledge_models  # noqa: F401
 
 
@@ -15,7 +15,7 @@ def _plain_type(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write the project's own column types into a migration as plain ones: a migration must outlive the code."""
     if kind != "type":
         return False
-    if isinstance(item, models.Words):
+    if isinstance(item, columns.Words):
         return "sa.String(length=40)"
     if isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"

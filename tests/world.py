@@ -12,8 +12,8 @@ from hotline import accounts, reference
 from hotline.access import Actor
 from hotline.blobs import BlobStore
 from hotline.desk import Desk, Office
-from hotline.models import OrgUnit, Person, Platform
 from hotline.orders import Caller, Demand
+from hotline.organisation import OrgUnit, Person, Platform
 from hotline.sealing import Sealer
 from workflow.vocabulary import Channel, Level, Matter, Role, UnitKind
 

@@ -22,8 +22,9 @@ from hotline.demo import floor as floors
 from hotline.demo import organisation, plan
 from hotline.demo.pace import DAY, at_time
 from hotline.desk import Office
-from hotline.models import Attachment, Person, Platform
+from hotline.models import Attachment
 from hotline.office import open_office
+from hotline.organisation import Person, Platform
 from hotline.sealing import load_or_make_key
 from hotline.settings import Settings
 from hotline.store import make_engine

@@ -24,9 +24,9 @@ from hotline.demo.organisation import Hotline
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
 from hotline.desk import Desk, Office
-from hotline.models import Area, Category, Emergency, OrgUnit, Person, Platform
 from hotline.office import open_office
 from hotline.orders import EmergencyOrder
+from hotline.organisation import Area, Category, Emergency, OrgUnit, Person, Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
 from workflow.vocabulary import Role

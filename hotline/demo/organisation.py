@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 
 from hotline import accounts
 from hotline.access import Actor
-from hotline.models import AccessToken, OrgUnit, Person, Platform
+from hotline.organisation import AccessToken, OrgUnit, Person, Platform
 from workflow.vocabulary import Level, Role, UnitKind
 
 PROVINCE: Final = "00"

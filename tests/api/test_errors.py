@@ -15,7 +15,7 @@ from sqlmodel import Session
 from api.main import create_app
 from api.wiring import Runtime
 from hotline import accounts
-from hotline.models import Platform
+from hotline.organisation import Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
 from tests import world as w

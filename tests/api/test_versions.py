@@ -1,4 +1,4 @@
-"""Versions (ETag, If-Match, If-None-Match) and Idempotency-Key: nobody overwrites what they have not seen, no retry acts twice."""
+"""Versions (ETag, If-Match) and Idempotency-Key: nobody overwrites what they have not seen, no retry acts twice."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -79,17 +79,17 @@ def test_what_changed_shows_a_co_unit_no_more_than_its_timeline(api: Api) -> Non
     assert not {c["by"] for c in told} & {"测试经办CGJ"}
 
 
-def test_an_unchanged_ticket_is_not_sent_again(api: Api) -> None:
-    number = api.take()
-    etag = api.get(f"/tickets/{number}", "agent").headers["etag"]
-    for sent in (etag, f"W/{etag}", f'"7", {etag}', "*"):
-        again = api.get(f"/tickets/{number}", "agent", headers={"If-None-Match": sent})
-        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag), sent
-    for sent in ('"7"', "garbage", ""):
-        assert api.get(f"/tickets/{number}", "agent", headers={"If-None-Match": sent}).status_code == 200
-    assert api.get(f"/tickets/{number}", "b-agent", headers={"If-None-Match": etag}).status_code == 404
-    api.act(number, "withdraw", "agent", {"reason": "测试"})
-    assert api.get(f"/tickets/{number}", "agent", headers={"If-None-Match": etag}).status_code == 200
+def test_a_ticket_read_again_shows_what_time_alone_changed(api: Api) -> None:
+    number = api.at("2026-03-02 09:00").take()
+    api.act(number, "dispatch", "dispatcher", {"lead": "ZJJ"})
+    api.act(number, "sign", "ZJJ")
+    first = api.get(f"/tickets/{number}", "ZJJ")
+    later = api.at("2026-03-05 00:00").get(
+        f"/tickets/{number}", "ZJJ", headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert (later.status_code, later.headers["etag"]) == (200, first.headers["etag"])
+    assert "request_extension" in first.json()["acts"]
+    assert later.json()["clocks"] != first.json()["clocks"]
 
 
 # --- repeated requests -------------------------------------------------------------------------------------------------

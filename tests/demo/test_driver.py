@@ -18,14 +18,12 @@ from hotline.models import (
     Clock,
     Extension,
     LedgerEntry,
-    OrgUnit,
-    Person,
-    Platform,
     Reminder,
     ReturnProposal,
     Ticket,
 )
 from hotline.office import open_office
+from hotline.organisation import OrgUnit, Person, Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
 from workflow.deadlines import CHINA

@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from hotline import reference
-from hotline.models import Area, Category
+from hotline.organisation import Area, Category
 from tests.world import World
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Level

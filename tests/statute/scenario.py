@@ -26,11 +26,10 @@ from hotline.models import (
     Clock,
     Extension,
     LedgerEntry,
-    OrgUnit,
-    Person,
     Reply,
     Ticket,
 )
+from hotline.organisation import OrgUnit, Person
 from tests import world as w
 from tests.statute.casebook import (
     CHINA,

@@ -1,0 +1,55 @@
+"""Column kinds the tables share: enums stored as their string values, keys, references, JSON, long text."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, String, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field
+
+from workflow.vocabulary import Word
+
+
+class Words(TypeDecorator[Any]):
+    """An enum of `workflow.vocabulary`, stored as its string value."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def __init__(self, words: type[Word]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Word | None:  # noqa: ARG002
+        return None if value is None else self.words(value)
+
+
+def word(words: type[Word], *, nullable: bool = False) -> Any:
+    """A column of one of the field's words."""
+    return Field(sa_column=Column(Words(words), nullable=nullable), default=None if nullable else ...)
+
+
+def key() -> Any:
+    """The primary key, numbered by the database."""
+    return Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+
+
+def ref(target: str, *, nullable: bool = False, index: bool = False) -> Any:
+    """A reference to another table's key, `table.id`."""
+    return Field(
+        default=None if nullable else ...,
+        sa_column=Column(BigInteger, ForeignKey(target), nullable=nullable, index=index),
+    )
+
+
+def json_object() -> Any:
+    """A JSON object. Reassign it, do not mutate it."""
+    return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+def long_text(*, nullable: bool = False) -> Any:
+    """Text of any length, kept whole."""
+    return Field(default=None if nullable else ..., sa_column=Column(Text, nullable=nullable))
