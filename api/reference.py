@@ -14,7 +14,7 @@ from api.wiring import EdgeDep, ReadDep
 from calendar_cn.arrangements import parse_arrangement
 from hotline import notices
 from hotline import orders as o
-from hotline.desk import Desk
+from hotline.case import Desk
 from hotline.organisation import Area, Category, OrgUnit, Platform
 from knowledge_base import articles
 from workflow.certificate import certify

@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from api.wiring import Runtime
 from hotline import notices, requests, supervision
-from hotline.desk import Office
+from hotline.case import Office
 
 log = logging.getLogger("hotline.ticker")
 _MOST_BATCHES = 200

@@ -18,7 +18,7 @@ from hotline import aftercare, casework, certificates, extensions, intake, numbe
 from hotline import orders as o
 from hotline.access import may_read_caller, visible_to
 from hotline.blobs import ALLOWED
-from hotline.desk import Case, Desk
+from hotline.case import Case, Desk
 from hotline.models import Assignment, PersonalRead, Ticket
 from hotline.organisation import Platform
 from hotline.queues import MAX_PAGE, Filters, listed

@@ -18,7 +18,7 @@ from hotline import requests
 from hotline.access import Actor
 from hotline.accounts import actor_of
 from hotline.calendars import Calendars, newest_version
-from hotline.desk import Desk, Office
+from hotline.case import Desk, Office
 from hotline.settings import Settings
 from hotline.views import Reader
 

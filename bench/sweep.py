@@ -32,7 +32,7 @@ from sqlmodel import Session, col
 
 from hotline import accounts, embedded
 from hotline.blobs import BlobStore
-from hotline.desk import Office
+from hotline.case import Office
 from hotline.ledger import entries_of, verify
 from hotline.models import Ticket
 from hotline.sealing import Sealer

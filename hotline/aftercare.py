@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline import numbers
+from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
-from hotline.desk import OPEN_PARTS, Case, Desk, act, begin_episode, take_up
+from hotline.desk import act, take_up
 from hotline.intake import carries_others
 from hotline.models import (
     Assignment,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline.desk import Case, Desk, write
+from hotline.case import Case, Desk, write
 from hotline.models import Ticket
 from hotline.organisation import Platform
 from workflow.statute import load as load_pack

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline import intake
-from hotline.desk import Case, Desk, act, begin_episode, take_up
+from hotline.case import Case, Desk, begin_episode
+from hotline.desk import act, take_up
 from hotline.extensions import move_clock
 from hotline.ledger import text_digest
 from hotline.models import Assignment, Clock, Reply, ReturnProposal, Review

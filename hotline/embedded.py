@@ -148,7 +148,7 @@ def _data_folder(data_dir: Path) -> Path:
     try:
         home = data_dir.expanduser().resolve()
         if not home.exists():
-            home.mkdir(parents=True, mode=0o700)
+            home.mkdir(parents=True, mode=0o700, exist_ok=True)  # another process may make it at this moment
         (home / "postgres").exists()
     except OSError as error:
         raise EmbeddedUnavailable(

@@ -6,7 +6,8 @@ from datetime import UTC
 from sqlalchemy import select
 from sqlmodel import col
 
-from hotline.desk import Case, Desk, act, note, take_up
+from hotline.case import Case, Desk, note
+from hotline.desk import act, take_up
 from hotline.models import Assignment, Clock, ClockMove, Extension
 from hotline.orders import ExtensionApproval, ExtensionNotice, ExtensionOrder, ExtensionRefusal
 from hotline.units import own_part, part_of

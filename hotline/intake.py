@@ -8,7 +8,9 @@ from sqlalchemy import func, or_, select, update
 from sqlmodel import col
 
 from hotline import numbers, outbox
-from hotline.desk import Case, Desk, act, newborn, open_clock, record, take_up, take_up_id, tell, void, write
+from hotline.case import Case, Desk, record, tell, write
+from hotline.clocks import open_clock, void
+from hotline.desk import act, newborn, take_up, take_up_id
 from hotline.ledger import text_digest
 from hotline.models import Ticket
 from hotline.orders import (

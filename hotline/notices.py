@@ -17,7 +17,7 @@ from calendar_cn.working_days import WorkCalendar
 from hotline import calendars
 from hotline.access import SYSTEM, Actor
 from hotline.batches import lock, write_all
-from hotline.desk import Desk, Office, note, record, tell
+from hotline.case import Desk, Office, note, record, tell
 from hotline.models import Clock, ClockMove
 from hotline.organisation import CalendarVersion, OrgUnit, Platform
 from workflow.deadlines import Due, citizen_due, due_of, extended

@@ -1,7 +1,7 @@
 """Opening an office: what every desk of one process shares, from the settings."""
 
 from hotline.blobs import BlobStore
-from hotline.desk import Office
+from hotline.case import Office
 from hotline.sealing import Sealer, load_or_make_key
 from hotline.settings import Settings
 

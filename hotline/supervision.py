@@ -11,7 +11,9 @@ from hotline import outbox
 from hotline.access import SYSTEM
 from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
-from hotline.desk import Case, Desk, Office, act, lapse, record, take_up, tell, write
+from hotline.case import Case, Desk, Office, record, tell, write
+from hotline.clocks import lapse
+from hotline.desk import act, take_up
 from hotline.models import AccountabilityNotice, Assignment, Attachment, Clock, Reminder, UnitFlag
 from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
 from hotline.organisation import Area, Emergency, OrgUnit

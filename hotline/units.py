@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlmodel import col
 
-from hotline.desk import OPEN_PARTS, Case, Desk, void_for
+from hotline.case import OPEN_PARTS, Case, Desk
+from hotline.clocks import void_for
 from hotline.models import Assignment
 from hotline.orders import DispatchOrder
 from hotline.organisation import Emergency, OrgUnit, Platform

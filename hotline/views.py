@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from hotline import ledger, numbers
 from hotline.access import Actor, concerns, may_read_caller, sees_every_part
 from hotline.aftercare import MAIN_ANSWERED
-from hotline.desk import OPEN_PARTS, Office
+from hotline.case import OPEN_PARTS, Office
 from hotline.models import (
     Assignment,
     Attachment,

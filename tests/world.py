@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from hotline import accounts, reference
 from hotline.access import Actor
 from hotline.blobs import BlobStore
-from hotline.desk import Desk, Office
+from hotline.case import Desk, Office
 from hotline.orders import Caller, Demand
 from hotline.organisation import OrgUnit, Person, Platform
 from hotline.sealing import Sealer

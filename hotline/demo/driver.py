@@ -18,10 +18,10 @@ from sqlmodel import Session, col
 
 from hotline import accounts, reference, supervision
 from hotline.blobs import BlobStore
+from hotline.case import Office
 from hotline.demo import floor as floors
 from hotline.demo import organisation, plan
 from hotline.demo.pace import DAY, at_time
-from hotline.desk import Office
 from hotline.models import Attachment
 from hotline.office import open_office
 from hotline.organisation import Person, Platform

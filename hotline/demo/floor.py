@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from hotline import calendars, supervision
+from hotline.case import Desk, Office
 from hotline.demo import organisation, plan
 from hotline.demo.arriving import arrive
 from hotline.demo.contacts import CRISES
@@ -23,7 +24,6 @@ from hotline.demo.life import Life, Story, places_of
 from hotline.demo.organisation import Hotline
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
-from hotline.desk import Desk, Office
 from hotline.office import open_office
 from hotline.orders import EmergencyOrder
 from hotline.organisation import Area, Category, Emergency, OrgUnit, Person, Platform

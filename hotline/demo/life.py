@@ -12,12 +12,12 @@ from sqlmodel import Session
 
 from hotline import intake, supervision
 from hotline.access import Actor
+from hotline.case import Case, Desk, Office
 from hotline.demo import corpus
 from hotline.demo.corpus import Corpus, Saying
 from hotline.demo.organisation import PROVINCE, Hotline, Unit
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
-from hotline.desk import Case, Desk, Office
 from hotline.models import Clock
 from hotline.orders import Caller, Demand, Order, ReasonOrder
 from workflow.vocabulary import Act, Channel, ClockKind, Matter, Role, State

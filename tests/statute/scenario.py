@@ -18,7 +18,7 @@ from api.tickets import ACT_ROUTES
 from calendar_cn.arrangements import parse_arrangement
 from hotline import aftercare, certificates, intake, ledger, notices, orders, supervision
 from hotline.access import SYSTEM, Actor
-from hotline.desk import Desk, Office
+from hotline.case import Desk, Office
 from hotline.models import (
     AccountabilityNotice,
     Assignment,

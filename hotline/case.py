@@ -1,0 +1,196 @@
+"""A desk and the case on it: who acts when, on which ticket, with what already noted for the ledger and the outbox."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlmodel import Session, col
+
+from hotline import ledger, outbox
+from hotline.access import Actor
+from hotline.blobs import BlobStore
+from hotline.calendars import Calendars
+from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
+from hotline.organisation import OrgUnit, Platform
+from hotline.sealing import Sealer
+from workflow.deadlines import local_day
+from workflow.statute import Statute
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, State
+
+OPEN_PARTS = frozenset({AssignmentStatus.OPEN, AssignmentStatus.RETURN_PROPOSED})
+_LIVE = OPEN_PARTS | {AssignmentStatus.REPLIED}
+
+
+class Directory:
+    """Units' codes and home platforms, which never change once given; read once a process."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, int]] = {}
+
+    def home(self, session: Session, unit_id: int) -> int:
+        """The platform a unit belongs to, whose local days off its clocks follow."""
+        return self._entry(session, unit_id)[1]
+
+    def code(self, session: Session, unit_id: int) -> str:
+        """A unit's code."""
+        return self._entry(session, unit_id)[0]
+
+    def _entry(self, session: Session, unit_id: int) -> tuple[str, int]:
+        if unit_id not in self._known:
+            statement = select(col(OrgUnit.code), col(OrgUnit.platform_id)).where(col(OrgUnit.id) == unit_id)
+            with session.no_autoflush:
+                code, platform_id = session.execute(statement).one()
+            self._known[unit_id] = (code, platform_id)
+        return self._known[unit_id]
+
+
+@dataclass(slots=True)
+class Office:
+    """What every desk of one process shares."""
+
+    sealer: Sealer
+    blobs: BlobStore
+    calendars: Calendars = field(default_factory=Calendars)
+    directory: Directory = field(default_factory=Directory)
+
+
+@dataclass(slots=True)
+class Desk:
+    """One actor at one instant (`at`, aware) in one transaction.
+
+    `expected_version` is the ticket version the actor had seen (If-Match), or None where they did not say.
+    """
+
+    session: Session
+    actor: Actor
+    at: datetime
+    office: Office
+    expected_version: int | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """A ticket taken up: locked, with its units' parts and its open clocks."""
+
+    ticket: Ticket
+    platform: Platform
+    statute: Statute
+    assignments: list[Assignment]
+    clocks: list[Clock]
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def law_on(self) -> Any:
+        """The civil day whose law governs this ticket: the day it was received."""
+        return local_day(self.ticket.received_at)
+
+    def lead(self) -> Assignment | None:
+        """The lead unit's newest part that was not returned or released."""
+        live = [a for a in self.assignments if a.role is AssignmentRole.LEAD and a.status in _LIVE]
+        return live[-1] if live else None
+
+    def open_parts(self) -> list[Assignment]:
+        """The parts still owed, lead first."""
+        return sorted(
+            (a for a in self.assignments if a.status in OPEN_PARTS),
+            key=lambda a: a.role is not AssignmentRole.LEAD,
+        )
+
+    def running(self, *kinds: ClockKind, of: Assignment | None = None) -> list[Clock]:
+        """Clocks neither met nor voided, of these kinds; with `of`, only that assignment's."""
+        return [
+            c
+            for c in self.clocks
+            if c.met_at is None
+            and c.voided_at is None
+            and (not kinds or c.kind in kinds)
+            and (of is None or c.assignment_id == of.id)
+        ]
+
+
+def record(
+    desk: Desk,
+    case: Case,
+    name: str,
+    *,
+    before: State | None,
+    article: str | None,
+    payload: dict[str, Any],
+    effective_at: datetime | None = None,
+    actor: Actor | None = None,
+) -> None:
+    """Chain one entry to the ticket's ledger; `write` inserts it."""
+    who = actor or desk.actor
+    entry = ledger.append(
+        case.ticket,
+        {
+            "ticket_id": case.ticket.id,
+            "act": name,
+            "actor_kind": who.kind,
+            "actor_id": who.id,
+            "actor_name": who.name,
+            "from_state": before.value if before else None,
+            "to_state": case.ticket.state.value,
+            "article": article,
+            "effective_at": (effective_at or desk.at).astimezone(UTC),
+            "recorded_at": desk.at.astimezone(UTC),
+            "payload": payload | case.turned,
+        },
+    )
+    case.turned = {}
+    case.entries.append(entry)
+
+
+def tell(desk: Desk, case: Case, kind: str, unit_id: int | None, data: dict[str, Any]) -> None:
+    """Queue one outbox row about the ticket as it now stands."""
+    ticket = case.ticket
+    case.events.append(
+        outbox.row(
+            kind,
+            ticket_id=ticket.id,
+            seq=ticket.ledger_seq,
+            platform_id=ticket.platform_id,
+            unit_id=unit_id,
+            data={"number": ticket.number, "state": ticket.state.value, "version": ticket.version} | data,
+            at=desk.at.astimezone(UTC),
+        )
+    )
+
+
+def note(case: Case, what: str, clock: Clock, **more: Any) -> None:
+    """Remember that a clock was opened, met, voided or moved; the ticket's next ledger entry says so."""
+    case.turned.setdefault(what, []).append(clock_facts(clock) | more)
+
+
+def clock_facts(clock: Clock) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": clock.kind.value, "party": clock.party.value, "unit": clock.unit_id}
+    told |= {
+        "episode": clock.episode.value,
+        "episode_no": clock.episode_no,
+        "assignment": clock.assignment_id,
+    }
+    told["opened_at"] = clock.opened_at.astimezone(UTC).isoformat()
+    told["due_at"] = clock.due_at.astimezone(UTC).isoformat()
+    if clock.met_at is not None:
+        told["met_at"] = clock.met_at.astimezone(UTC).isoformat()
+    return told
+
+
+def write(desk: Desk, case: Case) -> None:
+    """Send the case's changed rows, ledger entries and outbox rows to the database, in this transaction."""
+    desk.session.flush()
+    if case.entries:
+        desk.session.execute(insert(LedgerEntry.__table__), case.entries)  # type: ignore[attr-defined]
+        case.entries = []
+    if case.events:
+        desk.session.execute(insert(OutboxEvent.__table__), case.events)  # type: ignore[attr-defined]
+        case.events = []
+
+
+def begin_episode(ticket: Ticket, episode: Episode) -> None:
+    """A new 办理轮次 begins."""
+    ticket.episode = episode
+    ticket.episode_no += 1
