@@ -22,7 +22,8 @@ from hotline.case import Case, Desk
 from hotline.models import Assignment, PersonalRead, Ticket
 from hotline.organisation import Platform
 from hotline.queues import MAX_PAGE, Filters, listed
-from hotline.views import ActResult, EntryView, FileView, Reader, TicketLine, TicketView
+from hotline.shapes import ActResult, EntryView, FileView, TicketLine, TicketView
+from hotline.views import Reader
 from knowledge_base import articles
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
 from workflow.vocabulary import Act, Channel, FileClass, Matter, State
