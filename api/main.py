@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems, reference, scheduler, supervising, tickets
+from api import acts, problems, reference, scheduler, supervising, tickets
 from api.wiring import Runtime, system_clock
 from hotline.office import open_office
 from hotline.settings import Settings
@@ -52,7 +52,7 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     app.state.runtime = runtime
     problems.install(app)
     v1 = APIRouter(prefix="/api/v1")
-    for part in (tickets.router, reference.router, supervising.router):
+    for part in (acts.router, tickets.router, reference.router, supervising.router):
         v1.include_router(part)
     app.include_router(v1)
     app.include_router(_health(runtime))

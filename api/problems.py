@@ -55,6 +55,22 @@ _STATUS: Mapping[str, tuple[int, str]] = {
 }
 
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": words, "content": {"application/problem+json": {}}}
+    for status, words in {
+        400: "请求头或内容无法解析",
+        401: "未登录",
+        403: "角色或权限不允许",
+        404: "没有这个工单，或不在权限范围内",
+        409: "状态不允许，或已超过法定期限",
+        412: "已被他人更新",
+        413: "请求过大",
+        422: "内容不符合要求",
+        503: "暂时不可用，请重试",
+    }.items()
+}
+
+
 class Unauthenticated(RuleBroken):
     """No token, or one that is unknown or revoked."""
 

@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field, RootModel
 from sqlalchemy import select
 from sqlmodel import col
 
-from api.problems import Problem
-from api.tickets import PROBLEMS
+from api.problems import PROBLEMS, Problem
 from api.wiring import EdgeDep, ReadDep
 from calendar_cn.arrangements import parse_arrangement
 from hotline import notices

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
-from api.tickets import PROBLEMS
+from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep
 from hotline import orders as o
 from hotline import supervision

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from api.tickets import ACT_ROUTES
+from api.acts import ACT_ROUTES
 from hotline import orders as o
 from hotline.models import Ticket
 from hotline.views import Reader

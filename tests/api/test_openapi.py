@@ -15,8 +15,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.result import Ok
 
+from api.acts import ACT_ROUTES
 from api.main import create_app
-from api.tickets import ACT_ROUTES
 from api.wiring import Runtime
 from hotline.settings import Settings
 from hotline.store import make_engine

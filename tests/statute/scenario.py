@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, select
 from sqlmodel import Session, col
 
-from api.tickets import ACT_ROUTES
+from api.acts import ACT_ROUTES
 from calendar_cn.arrangements import parse_arrangement
 from hotline import aftercare, certificates, intake, ledger, notices, orders, supervision
 from hotline.access import SYSTEM, Actor

@@ -37,7 +37,7 @@ def test_event_names_are_distinct_past_facts() -> None:
 
 
 def test_every_act_has_one_route() -> None:
-    from api.tickets import ACT_ROUTES
+    from api.acts import ACT_ROUTES
 
     routed = [route.act for route in ACT_ROUTES]
     assert len(routed) == len(set(routed))
@@ -45,7 +45,7 @@ def test_every_act_has_one_route() -> None:
 
 
 def test_every_route_s_example_is_a_valid_order() -> None:
-    from api.tickets import ACT_ROUTES
+    from api.acts import ACT_ROUTES
 
     for route in ACT_ROUTES:
         route.order.model_validate(route.example)
