@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlmodel import col
 
 from hotline import numbers, outbox
@@ -226,6 +226,7 @@ def _call_lock(platform_id: int, call_id: str) -> int:
 
 # --- merging ---------------------------------------------------------------------------------------------------------
 
+_MERGING = 12345_003
 _CAN_CARRY = frozenset(
     {
         State.PENDING_DECISION,
@@ -243,10 +244,12 @@ _CAN_CARRY = frozenset(
 def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     """并单: the duplicate keeps its caller, answer and callback, and runs no unit clock from now on.
 
-    All the tickets concerned are locked in one order first, so that merges crosswise or in a ring cannot wait for each other.
+    Merges of one platform happen one after the other, so that merges crosswise or in a ring cannot wait for each other; the main
+    ticket is locked before its duplicates, as everywhere.
     Raises `OrderInvalid` (field `into`) if the main ticket cannot carry it.
     """
-    _lock_in_order(desk, numbers.parse(number), order.into)
+    platform_code = int(numbers.parse(number)[:2])
+    desk.session.execute(select(func.pg_advisory_xact_lock(_MERGING, platform_code)))
     seen = desk.expected_version
     desk.expected_version = None
     main = _main(desk, order.into)
@@ -267,6 +270,7 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
         .values(merged_into_id=main.ticket.id)
     )
     act(desk, case, Act.MERGE, payload={"into": main.ticket.number, "reason": order.reason})
+    main.ticket.version += 1
     record(
         desk,
         main,
@@ -275,19 +279,9 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
         article="14(3)",
         payload={"number": case.ticket.number},
     )
-    main.ticket.version += 1
     tell(desk, main, "ticket.merged_in", None, {"merged": case.ticket.number})
     write(desk, main)
     return case
-
-
-def _lock_in_order(desk: Desk, number: str, into: str) -> None:
-    spoken = {number, "".join(c for c in into if c.isdigit())}
-    duplicate = select(col(Ticket.id)).where(col(Ticket.number) == number).scalar_subquery()
-    concerned = or_(col(Ticket.number).in_(sorted(spoken)), col(Ticket.merged_into_id) == duplicate)
-    desk.session.execute(
-        select(col(Ticket.id)).where(concerned).order_by(col(Ticket.id)).with_for_update()
-    ).all()
 
 
 def _main(desk: Desk, number: str) -> Case:
