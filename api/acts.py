@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.problems import PROBLEMS
-from api.wiring import Edge, EdgeDep
+from api.wiring import Edge, EdgeDep, with_example
 from hotline import aftercare, casework, extensions, intake, supervision
 from hotline import orders as o
 from hotline.case import Case, Desk
@@ -259,7 +259,7 @@ for _route in ACT_ROUTES:
         operation_id=_route.act.value,
         response_model=ActResult,
         responses=PROBLEMS,
-        openapi_extra={"requestBody": {"content": {"application/json": {"example": _route.example}}}},
+        openapi_extra=with_example(_route.example),
     )
 
 
@@ -341,7 +341,7 @@ NEW_TICKET_EXAMPLE = {
     operation_id="take",
     response_model=ActResult,
     responses=PROBLEMS,
-    openapi_extra={"requestBody": {"content": {"application/json": {"example": NEW_TICKET_EXAMPLE}}}},
+    openapi_extra=with_example(NEW_TICKET_EXAMPLE),
 )
 def take(new: NewTicket, edge: EdgeDep) -> Response:
     """Register a demand and decide on it at once (art. 10-12, 14(2)); the answer is the ticket."""

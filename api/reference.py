@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.problems import PROBLEMS, Problem
-from api.wiring import EdgeDep, ReadDep
+from api.wiring import EdgeDep, ReadDep, with_example
 from calendar_cn.arrangements import parse_arrangement
 from hotline import notices
 from hotline import orders as o
@@ -274,6 +274,13 @@ class ArticleView(BaseModel):
     written_at: datetime
 
 
+ARTICLE_EXAMPLE = {
+    "question": "供暖室温标准是多少度？",
+    "answer": "采暖期内，居民卧室、起居室温度不低于18℃；不达标的，供热单位应当在接到反映后24小时内上门测温。",
+    "legal_basis": "供热用热管理办法",
+}
+
+
 def _article_view(version: Any) -> ArticleView:
     return ArticleView(**version.model_dump(), name=articles.reference(version))
 
@@ -283,6 +290,7 @@ def _article_view(version: Any) -> ArticleView:
     status_code=201,
     summary="新增知识",
     operation_id="write_article",
+    openapi_extra=with_example(ARTICLE_EXAMPLE),
     response_model=ArticleView,
     tags=["知识库"],
 )
@@ -301,6 +309,7 @@ def write_article(order: articles.ArticleOrder, edge: EdgeDep) -> Response:
     status_code=201,
     summary="更新知识",
     operation_id="revise_article",
+    openapi_extra=with_example(ARTICLE_EXAMPLE),
     response_model=ArticleView,
     tags=["知识库"],
 )
@@ -373,6 +382,7 @@ def calendar_status(edge: ReadDep) -> CalendarStatus:
     "/calendar/notices",
     summary="加载放假安排",
     operation_id="load_notice",
+    openapi_extra=with_example(NOTICE_EXAMPLE),
     response_model=CalendarChange,
     responses={422: {"model": Problem}},
 )
@@ -412,6 +422,7 @@ class LocalDays(o.Order):
     "/calendar/local-days",
     summary="设置本地放假",
     operation_id="set_local_days",
+    openapi_extra=with_example({"days": {"2026-07-06": "自治州成立纪念日"}}),
     response_model=list[MovedView],
 )
 def set_local_days(order: LocalDays, edge: EdgeDep) -> Response:

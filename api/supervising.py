@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
 from api.problems import PROBLEMS
-from api.wiring import EdgeDep, ReadDep
+from api.wiring import EdgeDep, ReadDep, with_example
 from hotline import orders as o
 from hotline import supervision
 from hotline.access import Actor
@@ -57,6 +57,14 @@ class EmergencyView(BaseModel):
     ended_at: datetime | None
 
 
+EMERGENCY_EXAMPLE = {
+    "title": "暴雪应急",
+    "basis": "市政府启动暴雪Ⅲ级应急响应",
+    "area": "630104000000",
+    "until": "2026-12-01T08:00:00+08:00",
+}
+
+
 def _mine(table: Any, actor: Actor) -> ColumnElement[bool]:
     if actor.is_unit:
         return col(table.unit_id) == actor.unit_id
@@ -95,6 +103,7 @@ def list_notices(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 50)
     "/accountability/{notice}/answer",
     summary="说明情况",
     operation_id="answer_notice",
+    openapi_extra=with_example({"reason": "已约谈责任人并整改，附整改说明。"}),
     response_model=NoticeView,
 )
 def answer_notice(notice: o.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Response:
@@ -135,6 +144,7 @@ def _emergency_view(emergency: Emergency) -> EmergencyView:
     status_code=201,
     summary="宣布应急",
     operation_id="declare_emergency",
+    openapi_extra=with_example(EMERGENCY_EXAMPLE),
     response_model=EmergencyView,
 )
 def declare_emergency(order: o.EmergencyOrder, edge: EdgeDep) -> Response:

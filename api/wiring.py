@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -228,6 +228,11 @@ def reading_edge(
 ) -> Edge:
     """Everything a reading route needs."""
     return Edge(request, runtime, session, actor, at, None, None)
+
+
+def with_example(body: Any) -> dict[str, Any]:
+    """A route's `openapi_extra` that shows an example of its JSON body."""
+    return {"requestBody": {"content": {"application/json": {"example": body}}}}
 
 
 EdgeDep = Annotated[Edge, Depends(edge)]

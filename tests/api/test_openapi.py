@@ -84,6 +84,17 @@ def test_every_act_has_its_route_with_an_example_and_its_refusals(document: Any)
     assert "post" in paths["/api/v1/tickets/{number}/attachments"]
 
 
+def test_every_json_body_shows_an_example(document: Any) -> None:
+    bodies = {
+        f"{method} {path}": operation["requestBody"]["content"].get("application/json", {"example": "a file"})
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if operation.get("requestBody")
+    }
+    assert len(bodies) > len(ACT_ROUTES)
+    assert [name for name, body in bodies.items() if "example" not in body] == []
+
+
 def test_every_route_says_how_it_refuses(document: Any) -> None:
     for method, path, operation in operations(document):
         needed = {"401", "422", "503"} | ({"400", "403", "413"} if method == "post" else set())
