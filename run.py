@@ -334,6 +334,12 @@ def install(places: Places) -> None:
     locked = [str(uv), "sync", "--locked", *quiet, "--python", python]
     if subprocess.run(locked, cwd=ROOT, env=environment, check=False).returncode == 0:
         return
+    if "UV_SYSTEM_CERTS" not in environment:
+        # a network that inspects TLS is trusted by the system's certificates, not by those uv brings along
+        say("改用系统的证书再试一次……", "once more with the system's certificates")
+        environment = {**environment, "UV_SYSTEM_CERTS": "1"}
+        if subprocess.run(locked, cwd=ROOT, env=environment, check=False).returncode == 0:
+            return
     if has_mirror(environment) and install_from_mirror(uv, python, places, environment):
         return
     raise refusal(
