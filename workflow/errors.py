@@ -34,17 +34,22 @@ class RuleBroken(Exception):
         self.extra = dict(extra or {})
 
 
+def _next_steps(allowed: tuple[Act, ...]) -> str:
+    if not allowed:
+        return "此时您没有可进行的操作。"
+    return f"此时您可以进行：{'、'.join(a.label for a in allowed)}。"
+
+
 class IllegalMove(RuleBroken):
-    """The ticket's state does not allow the act."""
+    """The ticket's state does not allow the act; the message names the acts the actor's roles allow there."""
 
     code = "illegal_move"
 
     def __init__(self, act: Act, state: State | None, open_acts: Iterable[Act]) -> None:
         allowed = tuple(open_acts)
         now = f"工单当前状态为“{state.label}”" if state else "该诉求尚未登记"
-        nexts = "、".join(a.label for a in allowed) or "无"
         super().__init__(
-            f"{now}，不能进行“{act.label}”。此时可以进行：{nexts}。",
+            f"{now}，不能进行“{act.label}”。{_next_steps(allowed)}",
             extra={
                 "act": act.value,
                 "state": state.value if state else None,

@@ -247,15 +247,16 @@ def article_of(act: Act, state: State | None) -> str:
 
 def fire(state: State | None, act: Act, facts: Facts, roles: frozenset[Role]) -> State:
     """The state after `act`. Raises `IllegalMove` if no move allows it, `ActNotGranted` if none of `roles` may do it."""
+    mine = tuple(a for a in open_acts(state, roles) if a is not act)
     if (act, state) not in _ROLES:
-        raise IllegalMove(act, state, _OPEN.get(state, ()))
+        raise IllegalMove(act, state, mine)
     if not _ROLES[act, state] & roles:
         raise ActNotGranted(act, _ROLES[act, state])
     context = _Context(state, facts)
     try:
         moved = _MACHINE.events[act.value].trigger(context)
     except MachineError as error:
-        raise IllegalMove(act, state, _OPEN.get(state, ())) from error
+        raise IllegalMove(act, state, mine) from error
     if not moved:  # every guard failed: `transitions` says so by returning False
-        raise IllegalMove(act, state, tuple(a for a in _OPEN.get(state, ()) if a is not act))
+        raise IllegalMove(act, state, mine)
     return State(context.state)

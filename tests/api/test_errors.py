@@ -182,21 +182,21 @@ def test_a_unit_not_assigned_and_another_platform_do_not_learn_that_the_ticket_e
 _DIGITS = str.maketrans("0123456789", "##########")
 
 
-def test_a_wrong_state_lists_what_can_be_done_instead(api: Api) -> None:
+def test_a_wrong_state_lists_what_this_person_can_do_instead(api: Api) -> None:
     number = api.take()
+    checked = {"elements": {"quality": True, "process": True, "content": True, "completeness": True}}
     with nothing_stored(api):
-        body = problem(
-            api.post(
-                f"/tickets/{number}/review_pass",
-                "reviewer",
-                {"elements": {"quality": True, "process": True, "content": True, "completeness": True}},
-            ),
-            409,
-            "illegal_move",
+        supervisor = problem(
+            api.post(f"/tickets/{number}/review_pass", "supervisor", checked), 409, "illegal_move"
         )
-    assert body["state"] == "accepted"
-    assert "dispatch" in body["open_acts"]
-    assert "派单" in body["detail"]
+        reviewer = problem(
+            api.post(f"/tickets/{number}/review_pass", "reviewer", checked), 409, "illegal_move"
+        )
+    assert supervisor["state"] == reviewer["state"] == "accepted"
+    assert "dispatch" in supervisor["open_acts"]
+    assert "派单" in supervisor["detail"]
+    assert "dispatch" not in reviewer["open_acts"]
+    assert "派单、" not in reviewer["detail"]
 
 
 def test_too_late_carries_the_article_and_the_due_instant(api: Api) -> None:
