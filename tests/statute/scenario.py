@@ -5,31 +5,20 @@ savepoint; so cases share a database and never meet.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, select
-from sqlmodel import Session, col
+from sqlalchemy import select
+from sqlmodel import col
 
-from api.acts import ACT_ROUTES
 from calendar_cn.arrangements import parse_arrangement
-from hotline import aftercare, certificates, intake, ledger, notices, orders, supervision
-from hotline.access import SYSTEM, Actor
+from hotline import aftercare, intake, ledger, notices, orders, supervision
 from hotline.case import Desk, Office
 from hotline.models import (
     AccountabilityNotice,
-    Assignment,
-    Attachment,
-    Clock,
-    Extension,
-    LedgerEntry,
-    Reply,
-    Ticket,
 )
-from hotline.organisation import OrgUnit, Person
+from hotline.organisation import OrgUnit
 from tests import world as w
 from tests.statute.casebook import (
     CHINA,
@@ -38,198 +27,39 @@ from tests.statute.casebook import (
     Unmet,
     check,
     check_error,
-    clock_kind,
     day,
     moment,
     only,
     word,
     yes,
 )
+from tests.statute.course import (
+    AREAS,
+    BIRTHS,
+    COMMANDS,
+    DECIDED,
+    DECISIONS,
+    DEFAULTS,
+    DEMAND,
+    EXTENSION_REASONS,
+    FIELDS,
+    PEOPLE,
+    PER_ACT,
+    UNITS,
+    WORDS,
+    Run,
+)
+from tests.statute.findings import expect, recording_of
 from workflow.errors import OrderInvalid, RuleBroken
 from workflow.vocabulary import (
     Act,
-    AssignmentStatus,
     CallbackOutcome,
-    Channel,
-    Episode,
     FileClass,
-    Flag,
     KnowledgeOutcome,
     Matter,
-    ReminderForm,
     ReviewElement,
-    Role,
     State,
-    TransferTarget,
 )
-
-PEOPLE = {
-    "话务员": "agent",
-    "话务员乙": "agent2",
-    "派单员": "dispatcher",
-    "审核员": "reviewer",
-    "回访员": "callback",
-    "督办主管": "supervisor",
-    "审计员": "auditor",
-    "省话务员": "p-agent",
-    "省派单员": "p-dispatcher",
-    "省督办主管": "p-supervisor",
-    "住建局负责人": "ZJJ-lead",
-}
-UNITS = {
-    "住建局": "ZJJ",
-    "交通局": "JTJ",
-    "城管局": "CGJ",
-    "县政府": "HZQ",
-    "镇政府": "DBZ",
-    "供热公司": "HEAT",
-    "学院": "SCHOOL",
-    "省交通厅": "SJT",
-    "二市住建局": "HDJ",
-}
-AREAS = {"本县": w.AREA, "本市": "630100000000", "邻市": "630200000000", "外省": "110101000000"}
-BIRTHS = {Act.REGISTER, Act.ACCEPT, Act.REFUSE, Act.ANSWER_AT_ONCE, Act.TRANSFER, Act.REPORT_UP}
-DECISIONS: dict[Act, type[orders.Order]] = {
-    Act.REGISTER: orders.RegisterOrder,
-    **{route.act: route.order for route in ACT_ROUTES if route.act in BIRTHS},
-}
-COMMANDS: dict[Act, tuple[Callable[..., Any], type[orders.Order]]] = {
-    route.act: (route.command, route.order) for route in ACT_ROUTES
-}
-DEMAND = {"性质": "matter", "渠道": "channel", "接通": "received_at", "区域": "area", "通话": "call_id"} | {
-    "外部编号": "external_ref",
-    "诉求": "title",
-}
-FIELDS = {
-    "牵头": "lead",
-    "协办": "co_units",
-    "要求": "instruction",
-    "派单依据": "legal_basis",
-    "复杂": "complex",
-    "应急": "emergency",
-    "权责依据": "basis",
-    "退单依据": "grounds",
-    "改派意见": "suggestion",
-    "建议单位": "suggested_unit",
-    "天数": "days",
-    "事由": "reason",
-    "理由": "reason",
-    "说明": "explanation",
-    "引导": "guidance",
-    "情形": "ground",
-    "去向": "target",
-    "去向名称": "target_name",
-    "答复内容": "answer",
-    "知识版本": "knowledge_version",
-    "内容": "content",
-    "单位": "unit",
-    "解决": "solved",
-    "意见": "remark",
-    "告知到": "reached",
-    "形式": "form",
-    "标记": "flag",
-    "知识": "article",
-    "接手人": "to",
-    "并入": "into",
-    "问题": "findings",
-    "要素": "elements",
-    "材料": "no_material_reason",
-    "议题": "note",
-    "签收人": "signed_by",
-}
-PER_ACT = {
-    (Act.REPLY, "答复时间"): "citizen_answered_at",
-    (Act.REPLY, "经办人"): "handled_by",
-    (Act.ANSWER_CITIZEN, "答复时间"): "answered_at",
-    (Act.DECIDE, "认定为"): "outcome",
-    (Act.RECORD_CALLBACK, "结果"): "outcome",
-    (Act.UPDATE_KNOWLEDGE, "结果"): "outcome",
-}
-DEFAULTS: dict[Act, dict[str, Any]] = {
-    Act.REFUSE: {"explanation": "该事项不属于热线受理范围。", "guidance": "请向有权机关反映。"},
-    Act.ANSWER_AT_ONCE: {"answer": "身份证补领可在任一派出所户籍窗口办理。"},
-    Act.TRANSFER: {"explanation": "已三方通话转接。"},
-    Act.REPORT_UP: {"reason": "首接人员无法认定。"},
-    Act.DECIDE: {"reason": "经研究认定。"},
-    Act.PROPOSE_RETURN: {
-        "grounds": "该路段不由我单位管养。",
-        "suggestion": "建议改派交通运输部门。",
-    },
-    Act.UPHOLD_RETURN: {"reason": "依据充分。"},
-    Act.REJECT_RETURN: {"reason": "属于你单位职责。"},
-    Act.CONVERT_TO_COMPLEX: {"reason": "需现场勘查后答复。"},
-    Act.REQUEST_EXTENSION: {"reason": "complex", "explanation": "涉及三家产权单位，正在协调。"},
-    Act.REFUSE_EXTENSION: {"reason": "理由不充分。"},
-    Act.NOTIFY_EXTENSION: {"reached": True, "remark": "已电话告知延期原因。"},
-    Act.REPORT_PROGRESS: {"content": "已安排抢修。"},
-    Act.REPLY: {"content": "经现场核实，已更换阀门，室温恢复至20度。"},
-    Act.RELEASE_UNIT: {"reason": "无需继续协办。"},
-    Act.REVIEW_PASS: {"elements": {element.value: True for element in ReviewElement}},
-    Act.REVIEW_SEND_BACK: {"findings": {"content": "未说明具体措施。"}},
-    Act.UPHOLD_DISSATISFACTION: {"reason": "问题确未解决。"},
-    Act.DISMISS_DISSATISFACTION: {"reason": "已依法办结并明确答复。"},
-    Act.MERGE: {"reason": "同一小区同一问题。"},
-    Act.WITHDRAW: {"reason": "来电人表示问题已解决。"},
-    Act.HAND_OVER: {"reason": "原首接人员休假。"},
-    Act.COORDINATE: {"note": "召集住建、城管会商。"},
-    Act.DESIGNATE: {"basis": "依据部门权责清单。"},
-    Act.REMIND: {"form": "network", "content": "请尽快办理。"},
-    Act.FLAG: {"explanation": "多次以同一理由推诿。"},
-    Act.HOLD_RECORDING: {"held": True, "reason": "涉及行政复议。"},
-}
-_WORDS: dict[str, Any] = {
-    "channel": Channel,
-    "matter": Matter,
-    "target": TransferTarget,
-    "form": ReminderForm,
-    "flag": Flag,
-}
-_EXTENSION_REASONS = {
-    "事项情况复杂": "complex",
-    "办理难度大": "difficult",
-    "涉及多方主体": "many_parties",
-    "核实处理困难": "hard_to_verify",
-    "其他客观原因": "objective",
-}
-_DECIDED = {"受理": "accept", "不予受理": "refuse", "转接": "transfer"}
-
-
-@dataclass
-class Run:
-    """One scenario under way: its connection, its office, and its tickets by their names in the case."""
-
-    world: w.World
-    connection: Connection
-    office: Office
-    numbers: dict[str, str] = field(default_factory=dict)
-    emergencies: dict[str, int] = field(default_factory=dict)
-    at: datetime | None = None
-    expectations: int = 0
-
-    def session(self) -> Session:
-        return Session(self.connection, join_transaction_mode="create_savepoint")
-
-    def actor(self, session: Session, who: str) -> Actor:
-        if who == "系统":
-            return SYSTEM
-        home = self.world.platforms["01"]
-        if who == "来电人":
-            return Actor("citizen", None, "来电人", frozenset({Role.CITIZEN}), home, None, frozenset({home}))
-        if who == "对接平台":
-            roles = frozenset({Role.AGENT, Role.DISPATCHER})
-            return Actor("platform_machine", 1, "对接平台", roles, home, None, frozenset({home}))
-        login = PEOPLE.get(who) or UNITS.get(who)
-        if login is None:
-            raise CaseInvalid(f"没有这个人或单位：{who}")
-        return self.world.actor(session, login)
-
-    def ticket(self, session: Session, name: str) -> Ticket:
-        if name not in self.numbers:
-            raise CaseInvalid(f"工单“{name}”尚未登记")
-        found: Ticket = session.execute(
-            select(Ticket).where(col(Ticket.number) == self.numbers[name])
-        ).scalar_one()
-        return found
 
 
 def run(case: LegalCase, world: w.World) -> int:
@@ -271,7 +101,7 @@ def _step(play: Run, step: Any) -> None:
     else:
         raise CaseInvalid(f"步骤应为“时间 谁 做什么: 内容”：{step!r}")
     if line == "此时":
-        _expect(play, content)
+        expect(play, content)
         return
     at, who, what = _line(play, line)
     if play.at is not None and at < play.at:
@@ -380,15 +210,15 @@ def _field(play: Run, verb: Act, target: str, value: Any) -> Any:
     if verb is Act.UPDATE_KNOWLEDGE and target == "outcome":
         return word(KnowledgeOutcome, value)
     if verb is Act.DECIDE and target == "outcome":
-        return _DECIDED[value]
+        return DECIDED[value]
     if verb is Act.REQUEST_EXTENSION and target == "reason":
-        return _EXTENSION_REASONS.get(value, value)
+        return EXTENSION_REASONS.get(value, value)
     return _value(play, target, value)
 
 
 def _value(play: Run, target: str, value: Any) -> Any:
-    if target in _WORDS:
-        return word(_WORDS[target], value)
+    if target in WORDS:
+        return word(WORDS[target], value)
     if target in ("lead", "unit", "suggested_unit"):
         return UNITS.get(value, value)
     if target == "co_units":
@@ -475,7 +305,7 @@ def _attach(play: Run, desk: Desk, words: dict[str, Any]) -> None:
 def _hold(play: Run, desk: Desk, words: dict[str, Any]) -> None:
     told = only(words, {"工单", "解除"}, "保全录音")
     name = str(told.get("工单", "甲"))
-    file = _recording(play, desk.session, name)
+    file = recording_of(play, desk.session, name)
     held = not yes(told.get("解除", "否"))
     order = orders.HoldOrder(attachment=file.id, held=held, reason="涉及行政复议。")
     aftercare.hold_recording(desk, play.numbers[name], order)
@@ -508,206 +338,3 @@ _SPECIAL: dict[str, Callable[[Run, Desk, dict[str, Any]], None]] = {
     "说明情况": _answer_notice,
     "停用单位": _stop_unit,
 }
-
-# --- what is to be found -------------------------------------------------------------------------------------------------
-
-
-def _expect(play: Run, content: Any) -> None:
-    words = dict(content) if isinstance(content, Mapping) else None
-    if not words:
-        raise CaseInvalid(f"此时：应写明若干结果：{content!r}")
-    name = str(words.pop("工单", "甲"))
-    with play.session() as session:
-        ticket = play.ticket(session, name)
-        for key, wanted in words.items():
-            play.expectations += 1
-            found = _FOUND.get(key)
-            if found is not None:
-                found(play, session, ticket, wanted)
-            else:
-                _expect_clock(play, session, ticket, key, wanted)
-
-
-def _state(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    check("状态", word(State, wanted).label, ticket.state.label)
-
-
-def _round(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    check("轮次", word(Episode, wanted).label, ticket.episode.label)
-
-
-def _receiver(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    person = session.get(Person, ticket.first_receiver_id) if ticket.first_receiver_id else None
-    check("首接", None if wanted == "无" else PEOPLE[wanted], person.login if person else None)
-
-
-def _returns(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    check("同意退单次数", int(wanted), ticket.upheld_returns)
-
-
-def _parts(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    rows = session.execute(
-        select(Assignment).where(col(Assignment.ticket_id) == ticket.id).order_by(col(Assignment.id))
-    ).scalars()
-    found = {part.unit_id: part.status for part in rows}
-    for unit, status in wanted.items():
-        check(f"{unit}", word(AssignmentStatus, status), found.get(play.world.units[UNITS[unit]]))
-
-
-def _history(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    entries = [_named(entry) for entry in ledger.entries_of(session, ticket.id)]
-    remaining = iter(entries)
-    for name in wanted:
-        if name not in remaining:
-            raise Unmet(f"台账应依次有 {wanted}，实为 {entries}")
-
-
-_LEDGER_NAMES = {"lapse": "到期未办", "main_replied": "主单已反馈", "merged_in": "并入"} | {
-    "main_sent_back": "主单补办",
-    "destroy_recording": "销毁录音",
-    "recomputed": "重新计算",
-}
-
-
-def _named(entry: LedgerEntry) -> str:
-    with suppress(ValueError):
-        return Act(entry.act).label
-    return _LEDGER_NAMES.get(entry.act, entry.act)
-
-
-def _cited(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    last = ledger.entries_of(session, ticket.id)[-1]
-    check("最后一条台账的条款", str(wanted), last.article)
-
-
-def _reminders(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    entries = ledger.entries_of(session, ticket.id)
-    forms = [ReminderForm(e.payload["form"]).label for e in entries if e.act == Act.REMIND.value]
-    check("提醒", list(wanted), forms)
-
-
-def _told(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    rows = session.execute(select(Extension).where(col(Extension.ticket_id) == ticket.id)).scalars()
-    approved = [row for row in rows if row.approved]
-    check("延期已告知", yes(wanted), bool(approved) and all(row.caller_told_at for row in approved))
-
-
-def _recording(play: Run, session: Session, name: str) -> Attachment:
-    ticket = play.ticket(session, name)
-    found: Attachment = session.execute(
-        select(Attachment).where(
-            col(Attachment.ticket_id) == ticket.id, col(Attachment.file_class) == FileClass.RECORDING
-        )
-    ).scalar_one()
-    return found
-
-
-def _kept(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    names = {number: name for name, number in play.numbers.items()}
-    file = _recording(play, session, names[ticket.number])
-    check("录音保存至", None if wanted == "未定" else day(wanted), file.retain_until)
-
-
-def _destroyed(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    names = {number: name for name, number in play.numbers.items()}
-    check("录音已销毁", yes(wanted), _recording(play, session, names[ticket.number]).destroyed_at is not None)
-
-
-def _notices(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    told = only(wanted, {"单位", "份数", "已说明"}, "通报")
-    unit = play.world.units[UNITS[told["单位"]]]
-    rows = session.execute(
-        select(AccountabilityNotice).where(col(AccountabilityNotice.unit_id) == unit)
-    ).scalars()
-    found = list(rows)
-    check("通报份数", int(told["份数"]), len(found))
-    if "已说明" in told:
-        check("通报已说明", yes(told["已说明"]), all(n.answered_at for n in found))
-
-
-def _emergency(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    check("应急", None if wanted == "无" else play.emergencies[wanted], ticket.emergency_id)
-
-
-def _replies(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    rows = session.execute(
-        select(Reply).where(col(Reply.ticket_id) == ticket.id).order_by(col(Reply.id))
-    ).scalars()
-    check("反馈", list(wanted), [row.episode.label for row in rows])
-
-
-def _outcome(play: Run, session: Session, ticket: Ticket, wanted: Any) -> None:
-    if str(wanted) not in (ticket.outcome or ""):
-        raise Unmet(f"结论应含“{wanted}”，实为 {ticket.outcome}")
-
-
-_FOUND: dict[str, Callable[[Run, Session, Ticket, Any], None]] = {
-    "状态": _state,
-    "轮次": _round,
-    "首接": _receiver,
-    "同意退单次数": _returns,
-    "单位": _parts,
-    "台账": _history,
-    "条款": _cited,
-    "提醒": _reminders,
-    "延期已告知": _told,
-    "录音保存至": _kept,
-    "录音已销毁": _destroyed,
-    "通报": _notices,
-    "应急": _emergency,
-    "反馈": _replies,
-    "结论含": _outcome,
-}
-
-_CLOCK = {"届满", "时刻", "起算", "逾期", "逾期自", "结果", "完成于", "暂定", "延长", "提醒到", "证明含"}
-
-
-def _expect_clock(play: Run, session: Session, ticket: Ticket, key: str, wanted: Any) -> None:
-    name, _, number = key.partition("#")
-    unit = next((u for u in UNITS if name.startswith(u)), None)
-    kind = clock_kind(name.removeprefix(unit or ""))
-    query = select(Clock).where(col(Clock.ticket_id) == ticket.id, col(Clock.kind) == kind)
-    if unit is not None:
-        query = query.where(col(Clock.unit_id) == play.world.units[UNITS[unit]])
-    clocks = list(session.execute(query.order_by(col(Clock.id))).scalars())
-    if wanted == "无":
-        check(f"{key}的个数", 0, len(clocks))
-        return
-    index = int(number) - 1 if number else len(clocks) - 1
-    if not 0 <= index < len(clocks):
-        raise Unmet(f"没有“{key}”这一时限")
-    clock = clocks[index]
-    facts = {"结果": wanted} if isinstance(wanted, str) else only(wanted, _CLOCK, key)
-    for fact, value in facts.items():
-        _compare(session, ticket, clock, f"{key}的{fact}", fact, value)
-
-
-def _compare(session: Session, ticket: Ticket, clock: Clock, what: str, fact: str, value: Any) -> None:
-    if fact == "证明含":
-        proof = certificates.certificate_of(session, ticket.id, clock.id)
-        check(f"{what}（届满时刻）", clock.due_at, proof.due_at)
-        missing = [text for text in value if text not in proof.as_text()]
-        if missing:
-            raise Unmet(f"{what}：没有 {missing}\n{proof.as_text()}")
-        return
-    ended = "已完成" if clock.met_at else "已作废" if clock.voided_at else "进行中"
-    instants = {
-        "时刻": clock.due_at,
-        "起算": clock.opened_at,
-        "逾期自": clock.lapsed_at,
-        "完成于": clock.met_at,
-    }
-    if fact in instants:
-        found = instants[fact]
-        check(what, moment(value), found.astimezone(CHINA) if found else None)
-        return
-    plain: dict[str, tuple[Callable[[Any], Any], Any]] = {
-        "届满": (day, clock.due_on),
-        "逾期": (yes, clock.lapsed_at is not None),
-        "结果": (str, ended),
-        "暂定": (yes, clock.provisional),
-        "延长": (int, clock.extension_days),
-        "提醒到": (int, clock.rung),
-    }
-    read, found = plain[fact]
-    check(what, read(value), found)
