@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -40,49 +41,23 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def runtime_of(request: Request) -> Runtime:
-    """The process's runtime."""
-    runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
-
-
-def open_session(runtime: RuntimeDep) -> Iterator[Session]:
-    """One session a request; whatever was not committed is rolled back."""
-    with Session(runtime.engine, expire_on_commit=False) as session:
-        yield session
-
-
-def read_clock(runtime: RuntimeDep) -> datetime:
-    """The instant of this request (aware UTC)."""
-    return runtime.clock()
-
-
-SessionDep = Annotated[Session, Depends(open_session)]
-NowDep = Annotated[datetime, Depends(read_clock)]
 _bearer = HTTPBearer(auto_error=False, description="人员、承办单位或平台的访问令牌")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def who(
-    session: SessionDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Actor:
-    """The actor behind the bearer token. Raises `Unauthenticated`."""
+def _who(session: Session, credentials: HTTPAuthorizationCredentials | None) -> Actor:
     actor = actor_of(session, credentials.credentials) if credentials is not None else None
     if actor is None:
         raise Unauthenticated("请在 Authorization 头中提供有效的访问令牌（Bearer）。")
     return actor
 
 
-ActorDep = Annotated[Actor, Depends(who)]
+IfMatch = Annotated[
+    str | None, Header(description='上次看到的版本（ETag），如 "3"；他人已更新时返回 412 并列出变化')
+]
 
 
-def expected_version(
-    if_match: Annotated[
-        str | None, Header(description='上次看到的版本（ETag），如 "3"；他人已更新时返回 412 并列出变化')
-    ] = None,
-) -> int | None:
+def _expected_version(if_match: str | None) -> int | None:
     """The version in If-Match, None where there is none or it is `*`. Raises `BadHeader`."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -95,24 +70,23 @@ def expected_version(
 _KEY = "^[!-~]+$"
 
 
-def idempotency_key(
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="同一请求重试时保持不变；七天内重复请求得到首次的结果",
-            json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": _KEY},
-        ),
-    ] = None,
-) -> str | None:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="同一请求重试时保持不变；七天内重复请求得到首次的结果",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": _KEY},
+    ),
+]
+
+
+def _checked_key(key: str | None) -> str | None:
     """The Idempotency-Key, printable ASCII. Raises `BadHeader`."""
-    if idempotency_key is not None and (
-        len(idempotency_key) > 255 or not re.fullmatch(_KEY, idempotency_key)
-    ):
+    if key is not None and (len(key) > 255 or not re.fullmatch(_KEY, key)):
         raise BadHeader("Idempotency-Key 应为 1—255 个可见 ASCII 字符。", field="Idempotency-Key")
-    return idempotency_key
+    return key
 
 
-def known_query(request: Request) -> None:
+def _check_query(request: Request) -> None:
     """Refuse a query parameter the address does not know: a misspelt one would silently not count. Raises `RequestValidationError`."""
     if not request.query_params:
         return
@@ -204,30 +178,35 @@ def _answer(kept: requests.Kept, *, replayed: bool) -> Response:
     return Response(kept.body, status_code=kept.status, media_type="application/json", headers=headers)
 
 
+@contextmanager
+def _open_edge(
+    request: Request, credentials: HTTPAuthorizationCredentials | None, if_match: str | None, key: str | None
+) -> Iterator[Edge]:
+    """One session a request; whatever was not committed is rolled back. The token is checked before anything else."""
+    runtime: Runtime = request.app.state.runtime
+    with Session(runtime.engine, expire_on_commit=False) as session:
+        actor = _who(session, credentials)
+        _check_query(request)
+        yield Edge(
+            request, runtime, session, actor, runtime.clock(), _expected_version(if_match), _checked_key(key)
+        )
+
+
 def edge(
     request: Request,
-    runtime: RuntimeDep,
-    session: SessionDep,
-    actor: ActorDep,
-    at: NowDep,
-    version: Annotated[int | None, Depends(expected_version)],
-    key: Annotated[str | None, Depends(idempotency_key)],
-    _query: Annotated[None, Depends(known_query)],
-) -> Edge:
-    """Everything a changing route needs."""
-    return Edge(request, runtime, session, actor, at, version, key)
+    credentials: Credentials,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Iterator[Edge]:
+    """Everything a changing route needs. One dependency, not one a piece: each would be a thread of its own."""
+    with _open_edge(request, credentials, if_match, idempotency_key) as opened:
+        yield opened
 
 
-def reading_edge(
-    request: Request,
-    runtime: RuntimeDep,
-    session: SessionDep,
-    actor: ActorDep,
-    at: NowDep,
-    _query: Annotated[None, Depends(known_query)],
-) -> Edge:
+def reading_edge(request: Request, credentials: Credentials) -> Iterator[Edge]:
     """Everything a reading route needs."""
-    return Edge(request, runtime, session, actor, at, None, None)
+    with _open_edge(request, credentials, None, None) as opened:
+        yield opened
 
 
 def with_example(body: Any) -> dict[str, Any]:
