@@ -204,6 +204,12 @@ ACT_ROUTES: tuple[ActRoute, ...] = (
         o.HoldOrder,
         {"attachment": 1, "held": True, "reason": "涉及行政复议。"},
     ),
+    ActRoute(
+        Act.KEEP_CONFIDENTIAL,
+        aftercare.keep_confidential,
+        o.ConfidentialOrder,
+        {"reason": "来电人担心身份被所反映的单位知道，要求保密。"},
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import acts, problems, reference, scheduler, supervising, tickets
+from api import acts, grants, problems, reference, scheduler, supervising, tickets
 from api.wiring import Runtime, system_clock
 from hotline.office import open_office
 from hotline.settings import Settings
@@ -57,6 +57,7 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     app.include_router(v1)
     app.include_router(_health(runtime))
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
+    grants.check_complete(app)
     app.add_middleware(BodyLimit, most=runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
     return app
 

@@ -50,6 +50,11 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "idempotency_key_reused": (422, "幂等键已被使用"),
     "pack_invalid": (422, "规则包无效"),
     "unauthenticated": (401, "未登录"),
+    "sign_in_failed": (401, "登录失败"),
+    "sign_in_unfinished": (403, "登录尚未完成"),
+    "forged_request": (403, "请求来源无效"),
+    "unseal_expired": (403, "查看已到期"),
+    "too_many_requests": (429, "请求过于频繁"),
     "bad_header": (400, "请求头无效"),
     "too_large": (413, "请求过大"),
 }
@@ -66,6 +71,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         412: "已被他人更新",
         413: "请求过大",
         422: "内容不符合要求",
+        429: "请求过于频繁",
         503: "暂时不可用，请重试",
     }.items()
 }

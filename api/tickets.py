@@ -17,10 +17,10 @@ from hotline import aftercare, certificates, numbers
 from hotline import orders as o
 from hotline.access import may_read_caller, visible_to
 from hotline.blobs import ALLOWED
-from hotline.models import Assignment, PersonalRead, Ticket
+from hotline.models import Assignment, Ticket
 from hotline.queues import MAX_PAGE, Filters, listed
 from hotline.shapes import EntryView, FileView, TicketLine, TicketView
-from workflow.errors import AccessRefused, NotFound, OrderInvalid
+from workflow.errors import AccessRefused, NotFound, OrderInvalid, OutOfSight
 from workflow.vocabulary import Act, Channel, FileClass, Matter, State
 
 router = APIRouter(prefix="/tickets", tags=["工单"], responses=PROBLEMS)
@@ -92,7 +92,9 @@ def _seen(edge: Edge, number: str) -> Ticket:
     statement = select(Ticket).where(col(Ticket.number) == parsed, visible_to(edge.actor))
     ticket: Ticket | None = edge.session.execute(statement).scalar_one_or_none()
     if ticket is None:
-        raise NotFound(f"没有编号为 {numbers.spoken(parsed)} 的工单，或不在您的权限范围内。", field="number")
+        exists = edge.session.execute(select(col(Ticket.id)).where(col(Ticket.number) == parsed)).first()
+        told = f"没有编号为 {numbers.spoken(parsed)} 的工单，或不在您的权限范围内。"
+        raise (OutOfSight if exists else NotFound)(told, field="number")
     return ticket
 
 
@@ -172,40 +174,6 @@ def certificate(
 def _parts(edge: Edge, ticket: Ticket) -> list[Assignment]:
     return list(
         edge.session.execute(select(Assignment).where(col(Assignment.ticket_id) == ticket.id)).scalars()
-    )
-
-
-class CallerData(BaseModel):
-    """A caller's own data, unmasked."""
-
-    name: str | None
-    phone: str | None
-    address: str | None
-
-
-@router.get(
-    "/{number}/caller",
-    summary="来电人信息",
-    operation_id="read_caller",
-    response_model=CallerData,
-    responses=PROBLEMS,
-)
-def read_caller(
-    number: NumberPath, edge: ReadDep, purpose: Annotated[o.Line, Query(description="查看目的，记入查阅记录")]
-) -> CallerData:
-    """The caller's data unmasked, for a stated purpose; each reading is recorded (art. 15). Sealed from units for tip-offs."""
-    ticket = _seen(edge, number)
-    if not may_read_caller(edge.actor, ticket, _parts(edge, ticket)):
-        raise AccessRefused("该工单来电人信息已保密，不能查看。", article="15")
-    edge.session.add(
-        PersonalRead(ticket_id=ticket.id, actor=edge.actor.key, purpose=purpose, read_at=edge.at)
-    )
-    edge.session.commit()
-    sealer = edge.runtime.office.sealer
-    return CallerData(
-        name=sealer.open(ticket.caller_name),
-        phone=sealer.open(ticket.caller_phone),
-        address=sealer.open(ticket.caller_address),
     )
 
 

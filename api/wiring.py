@@ -9,19 +9,22 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from api import grants
 from api.problems import BadHeader, Unauthenticated
-from hotline import requests
+from api.who import Bearer, Cookie, ForgedRequest, Who, address_of, identify
+from hotline import audit, requests
 from hotline.access import Actor
-from hotline.accounts import actor_of
 from hotline.calendars import Calendars, newest_version
 from hotline.case import Desk, Office
 from hotline.settings import Settings
 from hotline.views import Reader
+from workflow.errors import AccessRefused, ActNotGranted, OutOfSight, RuleBroken
+from workflow.vocabulary import AuditKind
 
 T = TypeVar("T")
 
@@ -39,17 +42,6 @@ class Runtime:
 def system_clock() -> datetime:
     """The one place the API reads the time."""
     return datetime.now(UTC)
-
-
-_bearer = HTTPBearer(auto_error=False, description="人员、承办单位或平台的访问令牌")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
-def _who(session: Session, credentials: HTTPAuthorizationCredentials | None) -> Actor:
-    actor = actor_of(session, credentials.credentials) if credentials is not None else None
-    if actor is None:
-        raise Unauthenticated("请在 Authorization 头中提供有效的访问令牌（Bearer）。")
-    return actor
 
 
 IfMatch = Annotated[
@@ -119,10 +111,19 @@ class Edge:
     request: Request
     runtime: Runtime
     session: Session
-    actor: Actor
+    who: Who
     at: datetime
     expected_version: int | None
     key: str | None
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        return self.who.actor
+
+    def audit(self, kind: AuditKind, **more: Any) -> None:
+        """Record in the audit trail what this actor does, in this transaction; see `hotline.audit.record`."""
+        audit.record(self.session, kind, at=self.at, actor=self.actor, **more)
 
     def desk(self) -> Desk:
         """The desk the actor works at."""
@@ -178,34 +179,67 @@ def _answer(kept: requests.Kept, *, replayed: bool) -> Response:
     return Response(kept.body, status_code=kept.status, media_type="application/json", headers=headers)
 
 
+_REFUSALS = (AccessRefused, ActNotGranted, OutOfSight, Unauthenticated, ForgedRequest, grants.Unfinished)
+
+
 @contextmanager
 def _open_edge(
-    request: Request, credentials: HTTPAuthorizationCredentials | None, if_match: str | None, key: str | None
+    request: Request, bearer: HTTPAuthorizationCredentials | None, if_match: str | None, key: str | None
 ) -> Iterator[Edge]:
-    """One session a request; whatever was not committed is rolled back. The token is checked before anything else."""
+    """One session a request; whatever was not committed is rolled back. Who asks, and whether the operation is open to them, is
+    settled before anything else; a refusal is recorded."""
     runtime: Runtime = request.app.state.runtime
+    at = runtime.clock()
+    operation: str = request.scope["route"].operation_id
+    who: Who | None = None
     with Session(runtime.engine, expire_on_commit=False) as session:
-        actor = _who(session, credentials)
-        _check_query(request)
-        yield Edge(
-            request, runtime, session, actor, runtime.clock(), _expected_version(if_match), _checked_key(key)
-        )
+        try:
+            who = identify(request, session, bearer, at, runtime.settings)
+            grants.check(operation, who.actor, who.owed)
+            _check_query(request)
+            yield Edge(request, runtime, session, who, at, _expected_version(if_match), _checked_key(key))
+        except _REFUSALS as refusal:
+            session.rollback()
+            if bearer is not None or who is not None or request.cookies:
+                _record_refusal(session, request, operation, who, refusal, at)
+            raise
+
+
+def _record_refusal(
+    session: Session, request: Request, operation: str, who: Who | None, refusal: RuleBroken, at: datetime
+) -> None:
+    audit.record(
+        session,
+        AuditKind.REFUSED,
+        at=at,
+        actor=who.actor if who else None,
+        address=address_of(request),
+        what={"operation": operation, "code": refusal.code} | refused_ticket(request),
+    )
+    session.commit()
+
+
+def refused_ticket(request: Request) -> dict[str, str]:
+    """The ticket a request named in its address, for the record of its refusal."""
+    number = request.path_params.get("number")
+    return {"number": str(number)[:40]} if number is not None else {}
 
 
 def edge(
     request: Request,
-    credentials: Credentials,
+    bearer: Bearer,
+    _cookie: Cookie,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Iterator[Edge]:
     """Everything a changing route needs. One dependency, not one a piece: each would be a thread of its own."""
-    with _open_edge(request, credentials, if_match, idempotency_key) as opened:
+    with _open_edge(request, bearer, if_match, idempotency_key) as opened:
         yield opened
 
 
-def reading_edge(request: Request, credentials: Credentials) -> Iterator[Edge]:
+def reading_edge(request: Request, bearer: Bearer, _cookie: Cookie) -> Iterator[Edge]:
     """Everything a reading route needs."""
-    with _open_edge(request, credentials, None, None) as opened:
+    with _open_edge(request, bearer, None, None) as opened:
         yield opened
 
 

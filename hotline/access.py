@@ -8,14 +8,16 @@ from sqlalchemy import ColumnElement, exists, select
 from sqlmodel import col
 
 from hotline.models import Assignment, Ticket
-from workflow.vocabulary import AssignmentRole, AssignmentStatus, Matter, Role
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, Matter, Role, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A person, a unit's or platform's machine, the citizen, or the system itself.
 
-    `platform_ids` are the platforms whose tickets this actor sees: their own, and for a supervisor those below it.
+    `platform_ids` are the platforms whose tickets this actor sees: their own, and for a supervisor all below it. `home_id` is the
+    platform whose audit trail speaks of this actor, for a unit the one it belongs to. `scopes` narrow a machine's token; None is all.
+    `address` is where the request came from, where there was one.
     """
 
     kind: str
@@ -25,6 +27,9 @@ class Actor:
     platform_id: int | None = None
     unit_id: int | None = None
     platform_ids: frozenset[int] = field(default_factory=frozenset)
+    home_id: int | None = None
+    scopes: frozenset[Scope] | None = None
+    address: str | None = None
 
     @property
     def key(self) -> str:
@@ -77,6 +82,11 @@ def concerns(payload: Mapping[str, Any], unit_id: int | None) -> bool:
     return unit is None or unit == unit_id
 
 
+def caller_is_sealed(ticket: Ticket) -> bool:
+    """Whether units learn nothing of who the caller is: a tip-off (举报), or a caller who asked for it (art. 15, 34(2))."""
+    return ticket.matter is Matter.TIPOFF or ticket.confidential
+
+
 def may_read_caller(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> bool:
     """Whether the caller's own data may be unmasked (art. 15, 34(2)).
 
@@ -84,5 +94,5 @@ def may_read_caller(actor: Actor, ticket: Ticket, assignments: Iterable[Assignme
     """
     if actor.is_unit:
         working = any(a.unit_id == actor.unit_id and a.status not in _OUT for a in assignments)
-        return working and ticket.matter is not Matter.TIPOFF and not ticket.confidential
+        return working and not caller_is_sealed(ticket)
     return bool(actor.roles & {Role.AGENT, Role.CALLBACK, Role.SUPERVISOR, Role.DISPATCHER})

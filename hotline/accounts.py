@@ -5,16 +5,17 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from hotline import numbers
 from hotline.access import Actor
+from hotline.identity import MachineClient
 from hotline.organisation import AccessToken, OrgUnit, Person, Platform
 from workflow.errors import OrderInvalid
 from workflow.statute import DEFAULT_PACK
 from workflow.statute import load as load_pack
-from workflow.vocabulary import UNIT_STAFF, Level, Role
+from workflow.vocabulary import UNIT_STAFF, Level, PlatformKind, Role, Scope
 
 _SEES_BELOW = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMIN})
 
@@ -28,15 +29,20 @@ def add_platform(
     level: Level,
     area_code: str,
     parent: Platform | None = None,
+    kind: PlatformKind | None = None,
     pack: str = DEFAULT_PACK,
 ) -> Platform:
-    """A platform with its number sequence. Raises `PackInvalid` if its rule pack is unknown."""
+    """A platform with its number sequence; a line beside the platforms (双号并行, 分中心) says so with `kind`.
+
+    Raises `PackInvalid` if its rule pack is unknown.
+    """
     load_pack(pack)
     platform = Platform(
         code=code,
         name=name,
         short_name=short_name,
         level=level,
+        kind=kind or (PlatformKind.PROVINCE if level is Level.PROVINCE else PlatformKind.PREFECTURE),
         area_code=area_code,
         parent_id=parent.id if parent else None,
         pack=pack,
@@ -85,9 +91,15 @@ def issue_token(
     unit: OrgUnit | None = None,
     platform: Platform | None = None,
     roles: Iterable[Role] = (),
+    scopes: Iterable[Scope] | None = None,
+    client: MachineClient | None = None,
+    expires_at: datetime | None = None,
     token: str | None = None,
 ) -> str:
-    """A bearer token for a person, or for a unit's or a platform's machine with `roles`. It is shown only here."""
+    """A bearer token for a person, or for a unit's or a platform's machine with `roles`. It is shown only here.
+
+    `scopes` narrow it, None is all; it is good until `expires_at`, None until revoked.
+    """
     if [person, unit, platform].count(None) != 2:
         raise OrderInvalid("令牌须属于一个人员、一个承办单位或一个热线平台。")
     plain = token or secrets.token_urlsafe(32)
@@ -99,40 +111,55 @@ def issue_token(
             unit_id=unit.id if unit else None,
             platform_id=platform.id if platform else None,
             roles=sorted(role.value for role in roles),
+            scopes=None if scopes is None else sorted(scope.value for scope in scopes),
+            client_id=client.id if client else None,
             created_at=at,
+            expires_at=expires_at,
         )
     )
     session.flush()
     return plain
 
 
-def actor_of(session: Session, token: str) -> Actor | None:
-    """Who presents `token`, or None if it is unknown, revoked, or its person is no longer active."""
+def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
+    """Who presents `token`, or None if it is unknown, expired, revoked, or its person, unit or client is no longer active."""
     row = session.execute(
-        select(AccessToken, Person)
+        select(AccessToken, Person, OrgUnit, MachineClient)
         .outerjoin(Person, col(Person.id) == col(AccessToken.person_id))
+        .outerjoin(OrgUnit, col(OrgUnit.id) == func.coalesce(col(AccessToken.unit_id), col(Person.unit_id)))
+        .outerjoin(MachineClient, col(MachineClient.id) == col(AccessToken.client_id))
         .where(col(AccessToken.digest) == _digest(token), col(AccessToken.revoked_at).is_(None))
     ).first()
     if row is None:
         return None
-    found: AccessToken = row[0]
-    person: Person | None = row[1]
+    found, person, unit, client = row
+    if (found.expires_at is not None and found.expires_at <= at) or (client and client.revoked_at):
+        return None
+    if unit is not None and not unit.active:
+        return None
+    scopes = None if found.scopes is None else frozenset(Scope(scope) for scope in found.scopes)
     if person is not None:
-        return actor_for(session, person) if person.active else None
-    kind = "unit_machine" if found.unit_id is not None else "platform_machine"
+        return _actor(session, person, unit, scopes) if person.active else None
     return Actor(
-        kind=kind,
-        id=found.id,
+        kind="unit_machine" if unit is not None else "platform_machine",
+        id=found.client_id or found.id,
         name=found.label,
         roles=frozenset(Role(role) for role in found.roles),
         platform_id=found.platform_id,
         unit_id=found.unit_id,
-        platform_ids=frozenset({found.platform_id} - {None}),  # type: ignore[arg-type]
+        platform_ids=frozenset({found.platform_id} - {None}),
+        home_id=unit.platform_id if unit is not None else found.platform_id,
+        scopes=scopes,
     )
 
 
 def actor_for(session: Session, person: Person) -> Actor:
     """A person as an actor: supervisors, auditors and administrators also see the platforms below theirs."""
+    unit = session.get(OrgUnit, person.unit_id) if person.unit_id is not None else None
+    return _actor(session, person, unit, None)
+
+
+def _actor(session: Session, person: Person, unit: OrgUnit | None, scopes: frozenset[Scope] | None) -> Actor:
     roles = frozenset(Role(role) for role in person.roles)
     return Actor(
         kind="person",
@@ -142,6 +169,8 @@ def actor_for(session: Session, person: Person) -> Actor:
         platform_id=person.platform_id,
         unit_id=person.unit_id,
         platform_ids=_platforms(session, person.platform_id, below=bool(roles & _SEES_BELOW)),
+        home_id=unit.platform_id if unit is not None else person.platform_id,
+        scopes=scopes,
     )
 
 
@@ -150,10 +179,9 @@ def _platforms(session: Session, platform_id: int | None, *, below: bool) -> fro
         return frozenset()
     if not below:
         return frozenset({platform_id})
-    children = session.execute(
-        select(col(Platform.id)).where(col(Platform.parent_id) == platform_id)
-    ).scalars()
-    return frozenset({platform_id, *children})
+    tree = select(col(Platform.id)).where(col(Platform.id) == platform_id).cte(recursive=True)
+    tree = tree.union(select(col(Platform.id)).join(tree, col(Platform.parent_id) == tree.c.id))
+    return frozenset(session.execute(select(tree.c.id)).scalars())
 
 
 def revoke(session: Session, token: str, at: datetime) -> bool:

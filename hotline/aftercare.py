@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline import numbers
+from hotline.access import caller_is_sealed
 from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
 from hotline.desk import act, take_up
@@ -24,6 +25,7 @@ from hotline.orders import (
     ArchiveOrder,
     AttachOrder,
     CallbackOrder,
+    ConfidentialOrder,
     HandOverOrder,
     HoldOrder,
     KnowledgeOrder,
@@ -39,6 +41,7 @@ from workflow.vocabulary import (
     Act,
     AssignmentRole,
     AssignmentStatus,
+    Audience,
     CallbackOutcome,
     ClockKind,
     Episode,
@@ -309,8 +312,11 @@ def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attac
     if order.recorded_at is not None and order.recorded_at > desk.at:
         raise OrderInvalid("录音时间晚于现在。", field="recorded_at")
     blob = desk.office.blobs.put(content)
+    sealed = not desk.actor.is_unit and caller_is_sealed(case.ticket)
     file = Attachment(
         ticket_id=case.ticket.id,
+        unit_id=desk.actor.unit_id,
+        audience=order.audience or (Audience.PLATFORM if sealed else Audience.ALL),
         file_class=order.file_class,
         name=order.name,
         media_type=blob.media_type,
@@ -342,6 +348,15 @@ def hold_recording(desk: Desk, number: str, order: HoldOrder) -> Case:
         raise OrderInvalid("该录音已按规定销毁。", article="14(9)", field="attachment")
     file.held = order.held
     return act(desk, case, Act.HOLD_RECORDING, payload=order.model_dump())
+
+
+def keep_confidential(desk: Desk, number: str, order: ConfidentialOrder) -> Case:
+    """为来电人保密: from now on units learn nothing of who the caller is (art. 15). Once given, it stays."""
+    case = take_up(desk, number)
+    if case.ticket.confidential:
+        raise OrderInvalid("该工单已为来电人保密。", article="15")
+    case.ticket.confidential = True
+    return act(desk, case, Act.KEEP_CONFIDENTIAL, payload={"reason": order.reason})
 
 
 def file_of(desk: Desk, ticket_id: int, attachment_id: int) -> tuple[Attachment, bytes]:

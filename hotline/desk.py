@@ -19,7 +19,7 @@ from hotline.models import Assignment, Clock, Ticket
 from hotline.organisation import CalendarVersion, Platform
 from workflow import lifecycle
 from workflow.deadlines import Turn
-from workflow.errors import NotFound, OrderInvalid, VersionConflict
+from workflow.errors import NotFound, OrderInvalid, OutOfSight, VersionConflict
 from workflow.lifecycle import Facts
 from workflow.statute import load as load_pack
 from workflow.vocabulary import (
@@ -38,7 +38,7 @@ def take_up(desk: Desk, number: str) -> Case:
     desk.office.calendars.at(desk.session, version)
     case = _case(desk, ticket, platform)
     if not sees(desk.actor, ticket, case.assignments):
-        raise NotFound(
+        raise OutOfSight(
             f"没有编号为 {numbers.spoken(ticket.number)} 的工单，或不在您的权限范围内。", field="number"
         )
     if desk.expected_version is not None and desk.expected_version != ticket.version:

@@ -169,6 +169,7 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         caller_name=sealer.seal(demand.caller.name),
         caller_phone=sealer.seal(demand.caller.phone),
         caller_address=sealer.seal(demand.caller.address),
+        caller_id_number=sealer.seal(demand.caller.id_number),
         phone_index=sealer.index(demand.caller.phone),
         confidential=demand.caller.confidential,
         call_id=demand.call_id,

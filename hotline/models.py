@@ -11,11 +11,12 @@ from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline import organisation  # noqa: F401 - its tables must be known where these refer to them
+from hotline import identity, organisation, trail  # noqa: F401 - their tables must be known where these refer to them
 from hotline.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     AssignmentRole,
     AssignmentStatus,
+    Audience,
     CallbackOutcome,
     Channel,
     ClockKind,
@@ -53,6 +54,7 @@ class Ticket(SQLModel, table=True):
     caller_name: bytes | None = None
     caller_phone: bytes | None = None
     caller_address: bytes | None = None
+    caller_id_number: bytes | None = None
     phone_index: bytes | None = None
     confidential: bool = False
     complex: bool = False
@@ -297,11 +299,16 @@ class KnowledgeUpdate(SQLModel, table=True):
 
 
 class Attachment(SQLModel, table=True):
-    """A file under its class, art. 14(9). The bytes lie in the blob store under their SHA-256."""
+    """A file under its class, art. 14(9). The bytes lie in the blob store under their SHA-256.
+
+    `unit_id` is the unit that added it, None for the platform; `audience` says whether units may open it at all.
+    """
 
     __tablename__ = "attachments"
     id: int = key()
     ticket_id: int = ref("tickets.id", index=True)
+    unit_id: int | None = ref("units.id", nullable=True)
+    audience: Audience = word(Audience)
     file_class: FileClass = word(FileClass)
     name: str = long_text()
     media_type: str = Field(max_length=100)
@@ -399,17 +406,6 @@ class OutboxEvent(SQLModel, table=True):
     unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     data: dict[str, Any] = json_object()
     occurred_at: datetime
-
-
-class PersonalRead(SQLModel, table=True):
-    """Somebody read a caller's unmasked data: who, which ticket, what for, when (art. 15)."""
-
-    __tablename__ = "personal_reads"
-    id: int = key()
-    ticket_id: int = ref("tickets.id", index=True)
-    actor: str = Field(max_length=100)
-    purpose: str = long_text()
-    read_at: datetime
 
 
 class RequestKey(SQLModel, table=True):

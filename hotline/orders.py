@@ -18,8 +18,10 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from stdnum.cn import ric
 
 from workflow.vocabulary import (
+    Audience,
     CallbackOutcome,
     Channel,
     FileClass,
@@ -63,6 +65,12 @@ def _written_out(at: object) -> object:
     )  # a bare number could be seconds or milliseconds
 
 
+def _checked_id_number(number: str) -> str:
+    if not ric.is_valid(number.upper()):
+        raise ValueError("身份证号的日期或校验位不对，请核对")
+    return number.upper()
+
+
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_range)]
 """An aware instant, written out with its date, that every time zone can express."""
 
@@ -86,6 +94,9 @@ Demanded = Annotated[
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,40}$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9\- ]{2,24}$")]
+IdNumber = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{17}[0-9Xx]$"), AfterValidator(_checked_id_number)
+]
 Number = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(_keepable)]
 
 
@@ -101,6 +112,7 @@ class Caller(Order):
     name: Line | None = Field(default=None, examples=["测试甲"])
     phone: Phone | None = Field(default=None, examples=["13900000001"])
     address: Line | None = None
+    id_number: IdNumber | None = Field(default=None, description="身份证号，18 位")
     confidential: bool = Field(default=False, description="来电人要求保密")
 
 
@@ -410,7 +422,16 @@ class AttachOrder(Order):
 
     file_class: FileClass = FileClass.OTHER
     name: Line
+    audience: Audience | None = Field(
+        default=None, description="承办单位是否可见；缺省为可见，举报和保密工单缺省为仅平台可见"
+    )
     recorded_at: Instant | None = Field(default=None, description="录音的通话时间")
+
+
+class ConfidentialOrder(Order):
+    """为来电人保密: the caller asks that units learn nothing of who they are (art. 15)."""
+
+    reason: Prose
 
 
 class HoldOrder(Order):

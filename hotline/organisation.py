@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from hotline.columns import json_object, key, long_text, ref, word
-from workflow.vocabulary import Level, UnitKind
+from workflow.vocabulary import Level, PlatformKind, UnitKind
 
 
 class Platform(SQLModel, table=True):
@@ -20,6 +20,7 @@ class Platform(SQLModel, table=True):
     name: str
     short_name: str
     level: Level = word(Level)
+    kind: PlatformKind = word(PlatformKind)
     parent_id: int | None = ref("platforms.id", nullable=True)
     area_code: str = Field(max_length=12)
     pack: str
@@ -44,7 +45,10 @@ class OrgUnit(SQLModel, table=True):
 
 
 class Person(SQLModel, table=True):
-    """A member of a platform's or a unit's staff; `roles` are `Role` values."""
+    """A member of a platform's or a unit's staff; `roles` are `Role` values.
+
+    `shift` is when they work, `08:00-20:00` in Asia/Shanghai, None for the usual hours: looking callers up outside it is noticed.
+    """
 
     __tablename__ = "people"
     id: int = key()
@@ -54,10 +58,15 @@ class Person(SQLModel, table=True):
     unit_id: int | None = ref("units.id", nullable=True)
     roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     active: bool = True
+    shift: str | None = Field(default=None, max_length=11)
+    left_at: datetime | None = None
 
 
 class AccessToken(SQLModel, table=True):
-    """A bearer token of a person, or of a unit's or platform's machine. Only its SHA-256 is kept."""
+    """A bearer token of a person, or of a unit's or platform's machine. Only its SHA-256 is kept.
+
+    `scopes` are `Scope` values, None for all; `client_id` is the machine client it was issued to (client credentials).
+    """
 
     __tablename__ = "access_tokens"
     id: int = key()
@@ -67,7 +76,10 @@ class AccessToken(SQLModel, table=True):
     unit_id: int | None = ref("units.id", nullable=True)
     platform_id: int | None = ref("platforms.id", nullable=True)
     roles: list[str] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    scopes: list[str] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    client_id: int | None = ref("machine_clients.id", nullable=True, index=True)
     created_at: datetime
+    expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
 

@@ -43,6 +43,7 @@ EVENTS: Final[dict[Act, str]] = {
     Act.UPDATE_KNOWLEDGE: "knowledge.updated",
     Act.ATTACH: "file.attached",
     Act.HOLD_RECORDING: "recording.held",
+    Act.KEEP_CONFIDENTIAL: "ticket.made_confidential",
 }
 LAPSED: Final = "clock.lapsed"
 RECORDING_DESTROYED: Final = "recording.destroyed"

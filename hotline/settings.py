@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SYSTEM_FOLDER = Path("/var/lib/hotline12345")
@@ -63,6 +63,55 @@ class Settings(BaseSettings):
 
     attachment_max_bytes: int = Field(default=20 * 1024 * 1024, gt=0)
     """Bytes one attachment may have (20 MiB)."""
+
+    keyring_file: Annotated[
+        Path | None, AfterValidator(lambda path: path and path.expanduser().absolute())
+    ] = None
+    """The key ring of personal fields; None is `keyring.json` in `data_dir`. Replicas on several machines share one."""
+
+    cipher: Literal["aes", "sm"] = "aes"
+    """What new keys are made for: AES-256-GCM with SHA-256, or SM4-GCM with SM3 (国密). Old keys go on opening what they sealed."""
+
+    public_url: str | None = None
+    """Where people reach the hotline, `https://12345.example.gov.cn`: for OpenID Connect and for cookies."""
+
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses whose X-Forwarded-For is believed, comma-separated."""
+
+    session_idle_minutes: int = Field(default=30, ge=1, le=24 * 60)
+    session_hours: int = Field(default=12, ge=1, le=72)
+    password_max_days: int = Field(default=90, ge=0)
+    """Days after which a password must be changed; 0 is never."""
+
+    second_factor: Literal["required", "offered"] = "required"
+    """Whether supervisors, administrators and auditors must sign in with a second factor, or may."""
+
+    oidc_issuer: str | None = None
+    """The identity provider (统一身份认证) of OpenID Connect; None: sign-in by password only."""
+
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_login_claim: str = "preferred_username"
+    """The claim that names the login of a person already known here."""
+
+    oidc_label: str = "统一身份认证"
+
+    requests_per_minute: int = Field(default=3000, ge=10)
+    """Requests a person may send, counted per process."""
+
+    machine_requests_per_minute: int = Field(default=60_000, ge=10)
+    failures_per_address: int = Field(default=50, ge=5)
+    """Failed sign-ins and bad tokens one address may send in five minutes, counted per process."""
+
+    unseal_minutes: int = Field(default=10, ge=1, le=8 * 60)
+    """How long an opened personal field stays open to who opened it."""
+
+    alert_unseals_per_hour: int = Field(default=30, ge=1)
+    shift: str = Field(default="07:00-21:00", pattern=r"^\d\d:\d\d-\d\d:\d\d$")
+    """The usual working hours (Asia/Shanghai) of whoever has no shift of their own."""
+
+    export_hours: int = Field(default=72, ge=1, le=24 * 30)
+    """How long an approved export may be downloaded."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

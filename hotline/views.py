@@ -254,6 +254,7 @@ class Reader:
             Act.REMIND: lambda: any(p.status in OPEN_PARTS for p in parts),
             Act.FLAG: lambda: has_parts,
             Act.HOLD_RECORDING: lambda: self._has_recording(ticket),
+            Act.KEEP_CONFIDENTIAL: lambda: not ticket.confidential,
         }
 
     def _main_answered(self, ticket: Ticket) -> bool:

@@ -98,6 +98,10 @@ class NotFound(RuleBroken):
     code = "not_found"
 
 
+class OutOfSight(NotFound):
+    """It exists, but not for this actor, who is told no more than of what does not exist. The refusal is recorded."""
+
+
 class AccessRefused(RuleBroken):
     """The actor is known but this ticket, unit or platform is not theirs."""
 

@@ -180,6 +180,7 @@ MOVES: Final[tuple[Move, ...]] = (
     Move(A.FLAG, (*SINCE_DISPATCH, S.ARCHIVED), None, REVIEWERS | {R.CALLBACK, R.DISPATCHER}, "14(8)"),
     Move(A.ATTACH, LIVE, None, PLATFORM_STAFF | UNIT_STAFF, "14(9)"),
     Move(A.HOLD_RECORDING, tuple(S), None, frozenset({R.SUPERVISOR, R.AUDITOR}), "14(9)"),
+    Move(A.KEEP_CONFIDENTIAL, tuple(S), None, CALLERS_BACK | DISPATCHERS, "15"),
 )
 
 GUARDS: Final = frozenset(field.name for field in fields(Facts))

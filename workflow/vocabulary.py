@@ -93,6 +93,7 @@ class Act(Word):
     UPDATE_KNOWLEDGE = "update_knowledge", "完善知识库"
     ATTACH = "attach", "添加附件"
     HOLD_RECORDING = "hold_recording", "保全录音"
+    KEEP_CONFIDENTIAL = "keep_confidential", "为来电人保密"
 
 
 class Role(Word):
@@ -130,6 +131,15 @@ class Level(Word):
     COUNTY = "county", "县级"
     TOWN = "town", "乡镇（街道）"
     VILLAGE = "village", "村（社区）"
+
+
+class PlatformKind(Word):
+    """平台类型: the province's, a prefecture's, and the lines beside them (art. 3, 5, 8)."""
+
+    PROVINCE = "province", "省平台"
+    PREFECTURE = "prefecture", "市（州）平台"
+    PARALLEL = "parallel", "双号并行"
+    BRANCH = "branch", "分中心"
 
 
 class UnitKind(Word):
@@ -263,8 +273,101 @@ class TransferTarget(Word):
     OTHER_HOTLINE = "other_hotline", "其他热线"
 
 
+class Audience(Word):
+    """Who may open a file: the units handling the ticket too, or the platform's staff only."""
+
+    ALL = "all", "承办单位可见"
+    PLATFORM = "platform", "仅平台可见"
+
+
+class PersonalField(Word):
+    """来电人信息: the fields sealed at rest, opened one by one; `ORIGINAL` is the demand as it was told, unmasked."""
+
+    NAME = "name", "姓名"
+    PHONE = "phone", "电话"
+    ADDRESS = "address", "地址"
+    ID_NUMBER = "id_number", "身份证号"
+    ORIGINAL = "original", "原文"
+
+
+class Purpose(Word):
+    """查看目的: why somebody opens a sealed field or asks for an export (art. 15)."""
+
+    CALL_BACK = "call_back", "回访来电人"
+    CONTACT = "contact", "联系来电人办理"
+    VERIFY = "verify", "核实情况"
+    EMERGENCY = "emergency", "紧急处置"
+    CORRECT = "correct", "更正信息"
+    SUPERVISE = "supervise", "督办检查"
+    SUBJECT = "subject", "来电人查询本人信息"
+    REPORT = "report", "统计分析"
+    OTHER = "other", "其他"
+
+
+class Scope(Word):
+    """令牌范围: what a machine's token may be used for, whatever its roles."""
+
+    REFERENCE = "reference", "词汇、单位、日历"
+    TICKETS_READ = "tickets:read", "查看工单"
+    TICKETS_WRITE = "tickets:write", "办理工单"
+    FILES = "files", "附件"
+    CALLERS = "callers", "查看来电人信息"
+    KNOWLEDGE = "knowledge", "知识库"
+    SUPERVISION = "supervision", "督办"
+    EXPORTS = "exports", "数据导出"
+    ACCOUNTS = "accounts", "人员与接口管理"
+    AUDIT = "audit", "审计"
+    SESSION = "session", "登录会话"
+
+
+class AuditKind(Word):
+    """审计事项: what the audit trail records beside the tickets' ledgers."""
+
+    SIGNED_IN = "signed_in", "登录"
+    SIGN_IN_FAILED = "sign_in_failed", "登录失败"
+    SIGNED_OUT = "signed_out", "退出"
+    TOKEN_ISSUED = "token_issued", "签发令牌"
+    PASSWORD_CHANGED = "password_changed", "修改口令"
+    SECOND_FACTOR_CHANGED = "second_factor_changed", "变更第二因素"
+    REFUSED = "refused", "拒绝访问"
+    UNSEALED = "unsealed", "查看来电人信息"
+    UNSEALED_READ = "unsealed_read", "再次查看来电人信息"
+    CALLER_SEARCHED = "caller_searched", "按来电人查找"
+    FILE_READ = "file_read", "下载附件"
+    EXPORT_ASKED = "export_asked", "申请导出"
+    EXPORT_DECIDED = "export_decided", "审批导出"
+    EXPORT_READ = "export_read", "下载导出文件"
+    EXPORT_DESTROYED = "export_destroyed", "销毁导出文件"
+    SUBJECT_REPORTED = "subject_reported", "出具本人信息报告"
+    ACCOUNT_CHANGED = "account_changed", "人员与接口变更"
+    KEYS_CHANGED = "keys_changed", "密钥变更"
+    RECORDING_DESTROYED = "recording_destroyed", "销毁录音"
+    AUDIT_READ = "audit_read", "查阅审计记录"
+    ALERT_RAISED = "alert_raised", "异常查阅预警"
+    ALERT_HANDLED = "alert_handled", "处置预警"
+
+
+class AlertKind(Word):
+    """异常查阅: look-ups an auditor should see."""
+
+    MANY_UNSEALS = "many_unseals", "短时间内大量查看"
+    OFF_SHIFT = "off_shift", "非工作时间查看"
+    OUTSIDE_AREA = "outside_area", "查看辖区外来电人信息"
+    MANY_REFUSALS = "many_refusals", "多次被拒绝访问"
+
+
+class ExportState(Word):
+    """导出申请的状态."""
+
+    ASKED = "asked", "待审批"
+    APPROVED = "approved", "已批准"
+    REFUSED = "refused", "未批准"
+    EXPIRED = "expired", "已失效"
+
+
 PLATFORM_STAFF = frozenset({Role.AGENT, Role.DISPATCHER, Role.REVIEWER, Role.CALLBACK, Role.SUPERVISOR})
 UNIT_STAFF = frozenset({Role.HANDLER, Role.UNIT_LEAD})
+STAFF = frozenset(Role) - {Role.CITIZEN, Role.SYSTEM}
 
 VOCABULARY: tuple[type[Word], ...] = (
     Matter,
@@ -274,6 +377,7 @@ VOCABULARY: tuple[type[Word], ...] = (
     Channel,
     Level,
     UnitKind,
+    PlatformKind,
     ClockKind,
     Party,
     AssignmentRole,
@@ -286,4 +390,11 @@ VOCABULARY: tuple[type[Word], ...] = (
     KnowledgeOutcome,
     FileClass,
     TransferTarget,
+    Audience,
+    PersonalField,
+    Purpose,
+    Scope,
+    AuditKind,
+    AlertKind,
+    ExportState,
 )

@@ -116,7 +116,7 @@ def _check_people(session: Session, logins: driver.Logins) -> None:
     assert {kind for kind, _ in actors} == {"person", "platform_machine", SYSTEM.kind}
     assert {tuple(actor) for actor in actors if actor[0] == "person"} <= known
     for row in logins["people"]:
-        actor = accounts.actor_of(session, row["token"])
+        actor = accounts.actor_of(session, row["token"], NOW)
         assert actor is not None, row["login"]
     shown = {row["role"] for row in logins["people"]}
     assert {role.label for role in Role} - shown == {Role.CITIZEN.label, Role.SYSTEM.label}

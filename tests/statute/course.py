@@ -142,6 +142,7 @@ DEFAULTS: dict[Act, dict[str, Any]] = {
     Act.DESIGNATE: {"basis": "依据部门权责清单。"},
     Act.REMIND: {"form": "network", "content": "请尽快办理。"},
     Act.FLAG: {"explanation": "多次以同一理由推诿。"},
+    Act.KEEP_CONFIDENTIAL: {"reason": "来电人要求保密。"},
     Act.HOLD_RECORDING: {"held": True, "reason": "涉及行政复议。"},
 }
 WORDS: dict[str, Any] = {

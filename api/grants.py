@@ -1,0 +1,133 @@
+"""GRANTS: which roles and which token scope each operation is open to. What has no row is open to nobody.
+
+A row speaks of roles only; which tickets somebody sees is `hotline.access.visible_to`, which move is legal `workflow.lifecycle`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI
+
+from hotline.access import Actor
+from workflow.errors import AccessRefused, ActNotGranted, RuleBroken
+from workflow.lifecycle import MOVES
+from workflow.vocabulary import PLATFORM_STAFF, STAFF, UNIT_STAFF, Act, Role, Scope
+
+R = Role
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One operation's row. `unfinished`: open also to a session that still owes a new password or a second factor.
+
+    `act` names the act, so that a refusal names the roles that may.
+    """
+
+    roles: frozenset[Role]
+    scope: Scope
+    unfinished: bool = False
+    act: Act | None = None
+
+
+PUBLIC: Final = frozenset({"sign_in", "sign_in_options", "oidc_begin", "oidc_finish", "issue_client_token"})
+"""Operations that need no credentials: they are how one gets them."""
+
+READERS: Final = STAFF - {R.ADMIN}
+"""Who reads tickets: an administrator manages people and machines, not business data (三员分立)."""
+
+
+def _of_act(act: Act) -> frozenset[Role]:
+    return frozenset[Role]().union(*(move.roles for move in MOVES if move.act is act)) & STAFF
+
+
+def _intake() -> frozenset[Role]:
+    return frozenset[Role]().union(*(move.roles for move in MOVES if None in move.sources)) & STAFF
+
+
+GRANTS: Final[dict[str, Grant]] = {
+    # session
+    "me": Grant(STAFF, Scope.REFERENCE, unfinished=True),
+    # reference
+    "vocabulary": Grant(STAFF, Scope.REFERENCE),
+    "statute": Grant(STAFF, Scope.REFERENCE),
+    "due": Grant(STAFF, Scope.REFERENCE),
+    "areas": Grant(STAFF, Scope.REFERENCE),
+    "categories": Grant(STAFF, Scope.REFERENCE),
+    "units": Grant(STAFF, Scope.REFERENCE),
+    "calendar": Grant(STAFF, Scope.REFERENCE),
+    "load_notice": Grant(frozenset({R.ADMIN, R.SUPERVISOR}), Scope.SUPERVISION),
+    "set_local_days": Grant(frozenset({R.ADMIN, R.SUPERVISOR}), Scope.SUPERVISION),
+    # tickets
+    "take": Grant(_intake(), Scope.TICKETS_WRITE),
+    "list_tickets": Grant(READERS, Scope.TICKETS_READ),
+    "get_ticket": Grant(READERS, Scope.TICKETS_READ),
+    "timeline": Grant(READERS, Scope.TICKETS_READ),
+    "certificate": Grant(READERS, Scope.TICKETS_READ),
+    "download": Grant(READERS, Scope.FILES),
+    **{
+        act.value: Grant(_of_act(act), Scope.FILES if act is Act.ATTACH else Scope.TICKETS_WRITE, act=act)
+        for act in Act
+        if act is not Act.REGISTER
+    },
+    # knowledge
+    "read_article": Grant(STAFF, Scope.KNOWLEDGE),
+    "write_article": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "revise_article": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    # supervision
+    "list_reminders": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    "list_notices": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    "answer_notice": Grant(UNIT_STAFF, Scope.SUPERVISION),
+    "list_emergencies": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    "declare_emergency": Grant(frozenset({R.SUPERVISOR}), Scope.SUPERVISION),
+    "end_emergency": Grant(frozenset({R.SUPERVISOR}), Scope.SUPERVISION),
+}
+
+
+class Unfinished(RuleBroken):
+    """The session still owes a new password, its second factor or the enrolment of one; `extra.owed` says which."""
+
+    code = "sign_in_unfinished"
+
+
+_OWED: Final = {
+    "new_password": "请先修改初始口令或已到期的口令。",
+    "second_factor": "请先输入动态验证码完成登录。",
+    "enrolment": "您的角色须使用动态验证码，请先绑定。",
+}
+
+
+def check(operation: str, actor: Actor, owed: str | None) -> None:
+    """Raises `Unfinished`, `ActNotGranted` or `AccessRefused` unless `operation` is open to this actor: default deny."""
+    grant = GRANTS.get(operation)
+    if grant is None:
+        raise AccessRefused("该操作未开放。")
+    if owed is not None and not grant.unfinished:
+        raise Unfinished(_OWED[owed], extra={"owed": owed})
+    if not actor.roles & grant.roles:
+        if grant.act is not None:
+            raise ActNotGranted(grant.act, grant.roles)
+        names = "、".join(role.label for role in Role if role in grant.roles)
+        raise AccessRefused(f"您的角色不能进行该操作，该操作由{names}进行。")
+    if actor.scopes is not None and grant.scope not in actor.scopes:
+        raise AccessRefused(
+            f"该令牌的范围不含“{grant.scope.label}”（{grant.scope.value}）。",
+            extra={"scope": grant.scope.value},
+        )
+
+
+def operations(app: FastAPI) -> Iterable[str]:
+    """Every operation of the OpenAPI document."""
+    for item in app.openapi()["paths"].values():
+        for operation in item.values():
+            yield operation["operationId"]
+
+
+def check_complete(app: FastAPI) -> None:
+    """Refuse to start with an operation nobody decided about, or a row for none. Raises `LookupError` naming them."""
+    known = set(GRANTS) | PUBLIC
+    found = set(operations(app))
+    if found - known:
+        raise LookupError(f"operations without a grant: {sorted(found - known)}")
+    if set(GRANTS) - found:
+        raise LookupError(f"grants without an operation: {sorted(set(GRANTS) - found)}")
