@@ -7,11 +7,12 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
+from hotline.ledger import text_digest
 from hotline.orders import Code, Order, Prose
 from hotline.organisation import OrgUnit
 from knowledge_base.models import Article, ArticleVersion
 from workflow.errors import AccessRefused, NotFound
-from workflow.vocabulary import UNIT_STAFF, Role
+from workflow.vocabulary import UNIT_STAFF, ArticleKind, Role, VersionState
 
 _WRITERS = UNIT_STAFF | {Role.EDITOR, Role.SUPERVISOR}
 
@@ -50,6 +51,8 @@ def write(
     version = ArticleVersion(
         article_id=article.id,
         version=article.current_version,
+        state=VersionState.PUBLISHED,
+        content_sha256=text_digest(order.question + "\n" + order.answer),
         question=order.question,
         answer=order.answer,
         legal_basis=order.legal_basis,
@@ -66,7 +69,9 @@ def _new_article(session: Session, actor: Actor, order: ArticleOrder) -> Article
     platform_id = unit.platform_id if unit is not None else actor.platform_id
     if platform_id is None:
         raise AccessRefused("请以承办单位或热线平台的身份编写知识。", article="22")
-    return Article(platform_id=platform_id, unit_id=actor.unit_id, category_code=order.category)
+    return Article(
+        platform_id=platform_id, unit_id=actor.unit_id, kind=ArticleKind.QA, category_code=order.category
+    )
 
 
 def _own_article(session: Session, actor: Actor, article_id: int) -> Article:

@@ -360,9 +360,67 @@ class ExportState(Word):
     """导出申请的状态."""
 
     ASKED = "asked", "待审批"
+    PREPARING = "preparing", "已批准，正在生成"
     APPROVED = "approved", "已批准"
     REFUSED = "refused", "未批准"
     EXPIRED = "expired", "已失效"
+
+
+class ArticleKind(Word):
+    """知识类型."""
+
+    QA = "qa", "问答"
+    GUIDE = "guide", "办事指南"
+    POLICY = "policy", "政策解读"
+
+
+class VersionState(Word):
+    """知识版本的状态: draft, the unit's review, the platform's check, published, and how it ended (art. 22, 28)."""
+
+    DRAFT = "draft", "草稿"
+    UNIT_REVIEW = "unit_review", "单位审核中"
+    PLATFORM_CHECK = "platform_check", "平台核验中"
+    PUBLISHED = "published", "已发布"
+    SENT_BACK = "sent_back", "退回修改"
+    SUPERSEDED = "superseded", "已被新版替代"
+    WITHDRAWN = "withdrawn", "已撤下"
+
+
+class KnowledgeStep(Word):
+    """知识办理步骤: what a person did to a version."""
+
+    WRITE = "write", "编写"
+    SUBMIT = "submit", "提交审核"
+    UNIT_APPROVE = "unit_approve", "单位审核通过"
+    UNIT_SEND_BACK = "unit_send_back", "单位退回"
+    PUBLISH = "publish", "平台核验并发布"
+    SEND_BACK = "send_back", "平台退回"
+    WITHDRAW = "withdraw", "撤下"
+    REVIEWED = "reviewed", "复核无变化"
+
+
+class Relation(Word):
+    """A prefecture's article beside a province's: it adds to it, or takes its place there, visibly (art. 19, 21)."""
+
+    ADDS = "adds", "本地补充"
+    OVERRIDES = "overrides", "本地替代"
+
+
+class RecallReason(Word):
+    """Why whoever was told an answer is to be called back."""
+
+    CORRECTED = "corrected", "答复已更正"
+    EXPIRED = "expired", "答复已失效"
+    WITHDRAWN = "withdrawn", "答复已撤下"
+
+
+class QuestionState(Word):
+    """知识提问的状态."""
+
+    ASKED = "asked", "待答复"
+    ANSWERED = "answered", "已答复"
+    ADOPTED = "adopted", "已转为知识"
+    CLOSED = "closed", "已关闭"
 
 
 PLATFORM_STAFF = frozenset({Role.AGENT, Role.DISPATCHER, Role.REVIEWER, Role.CALLBACK, Role.SUPERVISOR})
@@ -397,4 +455,10 @@ VOCABULARY: tuple[type[Word], ...] = (
     AuditKind,
     AlertKind,
     ExportState,
+    ArticleKind,
+    VersionState,
+    KnowledgeStep,
+    Relation,
+    RecallReason,
+    QuestionState,
 )
