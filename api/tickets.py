@@ -15,13 +15,14 @@ from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep
 from hotline import aftercare, certificates, numbers
 from hotline import orders as o
-from hotline.access import may_read_caller, visible_to
-from hotline.blobs import ALLOWED
-from hotline.models import Assignment, Ticket
-from hotline.queues import MAX_PAGE, Filters, listed
+from hotline.access import visible_to
+from hotline.concealment import cleaner
+from hotline.models import Ticket
+from hotline.queues import MAX_PAGE, FilterWords, filters_of, listed
 from hotline.shapes import EntryView, FileView, TicketLine, TicketView
-from workflow.errors import AccessRefused, NotFound, OrderInvalid, OutOfSight
-from workflow.vocabulary import Act, Channel, FileClass, Matter, State
+from hotline.uploads import ALLOWED
+from workflow.errors import NotFound, OrderInvalid, OutOfSight
+from workflow.vocabulary import Act, Audience, AuditKind, FileClass
 
 router = APIRouter(prefix="/tickets", tags=["工单"], responses=PROBLEMS)
 
@@ -36,24 +37,9 @@ class TicketPage(BaseModel):
     next: str | None
 
 
-class ListQuery(BaseModel):
-    """The filters of a list."""
+class ListQuery(FilterWords):
+    """The filters of a list, its order and its page."""
 
-    model_config = {"extra": "forbid"}
-
-    state: list[State] = Field(default=[], description="一个或多个状态")
-    open: bool = Field(default=False, description="只列未办结的")
-    unit: o.Code | None = Field(default=None, description="承办单位代码")
-    matter: Matter | None = None
-    channel: Channel | None = None
-    area: str | None = Field(default=None, pattern=r"^[0-9]{2,12}$", description="行政区划代码，含下级")
-    category: str | None = Field(default=None, pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
-    due_before: o.Instant | None = None
-    overdue: bool | None = None
-    text: o.Line | None = Field(default=None, description="标题或内容包含的文字")
-    mine: bool = Field(default=False, description="只列本人首接的")
-    received_from: o.Instant | None = None
-    received_to: o.Instant | None = None
     sort: Literal["received", "due"] = Field(
         default="received", description="按受理时间（新的在前）或按到期先后"
     )
@@ -66,28 +52,14 @@ class ListQuery(BaseModel):
 )
 def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> TicketPage:
     """The tickets the actor sees, filtered, newest first or by due date, in keyset pages."""
-    filters = Filters(
-        states=tuple(query.state),
-        open_only=query.open,
-        unit=query.unit,
-        matter=query.matter,
-        channel=query.channel,
-        area=query.area,
-        category=query.category,
-        due_before=query.due_before,
-        overdue=query.overdue,
-        as_of=edge.at,
-        text=query.text,
-        mine=query.mine,
-        received_from=query.received_from,
-        received_to=query.received_to,
-    )
+    filters = filters_of(query, edge.at)
     page = listed(edge.session, edge.actor, filters, sort=query.sort, limit=query.limit, cursor=query.cursor)
     reader = edge.reader()
     return TicketPage(items=[reader.line(row) for row in page.rows], next=page.next)
 
 
-def _seen(edge: Edge, number: str) -> Ticket:
+def seen(edge: Edge, number: str) -> Ticket:
+    """The ticket with this number, if the actor sees it. Raises `NotFound`, `OutOfSight`."""
     parsed = numbers.parse(number)
     statement = select(Ticket).where(col(Ticket.number) == parsed, visible_to(edge.actor))
     ticket: Ticket | None = edge.session.execute(statement).scalar_one_or_none()
@@ -110,7 +82,7 @@ def get_ticket(number: NumberPath, edge: ReadDep) -> Response:
 
     There is no 304: lapses, days left and the acts on offer change with time, without an act.
     """
-    ticket = _seen(edge, number)
+    ticket = seen(edge, number)
     view = edge.reader().whole(ticket)
     headers = {"ETag": f'"{ticket.version}"', "Cache-Control": "private, no-store"}
     return Response(view.model_dump_json(), media_type="application/json", headers=headers)
@@ -132,7 +104,7 @@ class Timeline(BaseModel):
 )
 def timeline(number: NumberPath, edge: ReadDep) -> Timeline:
     """Every entry of the ticket's ledger that concerns this actor, hash-chained."""
-    ticket = _seen(edge, number)
+    ticket = seen(edge, number)
     return Timeline(number=ticket.number, entries=edge.reader().timeline(ticket))
 
 
@@ -156,7 +128,7 @@ def certificate(
     number: NumberPath, clock: Annotated[int, Path(ge=1, le=2**62)], edge: ReadDep
 ) -> CertificateView:
     """How one due date came about: the article, the opening, each day counted or skipped, the notices, the extensions."""
-    ticket = _seen(edge, number)
+    ticket = seen(edge, number)
     reader = edge.reader()
     shown = {c.id: c for c in reader.whole(ticket).clocks}
     if clock not in shown:
@@ -168,12 +140,6 @@ def certificate(
         certificate=proof.as_data(),
         matches=proof.due_at == shown[clock].due_at,
         moves=moves,
-    )
-
-
-def _parts(edge: Edge, ticket: Ticket) -> list[Assignment]:
-    return list(
-        edge.session.execute(select(Assignment).where(col(Assignment.ticket_id) == ticket.id)).scalars()
     )
 
 
@@ -194,10 +160,14 @@ def attach(
     file: Annotated[UploadFile, File(description="文件；类型按内容判定")],
     file_class: Annotated[FileClass, Form()] = FileClass.OTHER,
     recorded_at: Annotated[o.Instant | None, Form(description="录音的通话时间")] = None,
+    audience: Annotated[
+        Audience | None,
+        Form(description="承办单位是否可见；缺省为可见，举报和保密工单缺省为仅平台可见"),
+    ] = None,
 ) -> Response:
     """File a document, picture or recording under its class; stored by content hash (art. 14(9))."""
     content = file.file.read(edge.runtime.office.blobs.max_bytes + 1)
-    order = _attach_order(file.filename, file_class, recorded_at)
+    order = _attach_order(file.filename, file_class, recorded_at, audience)
     return edge.perform(
         order,
         lambda desk: aftercare.attach(desk, number, order, content),
@@ -207,10 +177,14 @@ def attach(
     )
 
 
-def _attach_order(filename: str | None, file_class: FileClass, recorded_at: datetime | None) -> o.AttachOrder:
+def _attach_order(
+    filename: str | None, file_class: FileClass, recorded_at: datetime | None, audience: Audience | None
+) -> o.AttachOrder:
     name = (filename or "").replace("\\", "/").rsplit("/", 1)[-1].strip()
     try:
-        return o.AttachOrder(name=name or "未命名", file_class=file_class, recorded_at=recorded_at)
+        return o.AttachOrder(
+            name=name or "未命名", file_class=file_class, recorded_at=recorded_at, audience=audience
+        )
     except ValueError:
         raise OrderInvalid("文件名过长或包含无法保存的字符，请改名后上传。", field="file") from None
 
@@ -224,13 +198,18 @@ def _attach_order(filename: str | None, file_class: FileClass, recorded_at: date
 )
 def download(number: NumberPath, attachment: Annotated[int, Path(ge=1, le=2**62)], edge: ReadDep) -> Response:
     """The file's bytes, always as a download, never interpreted by the browser as a page."""
-    ticket = _seen(edge, number)
-    file, content = aftercare.file_of(edge.desk(), ticket.id, attachment)
-    sealed = edge.actor.is_unit and not may_read_caller(edge.actor, ticket, _parts(edge, ticket))
-    if file.file_class is FileClass.RECORDING and sealed:
-        raise AccessRefused("该工单来电人信息已保密，承办单位不能调取通话录音。", article="15")
+    ticket = seen(edge, number)
+    file, content = aftercare.file_of(edge.desk(), ticket, attachment)
+    name = cleaner(edge.runtime.office.sealer, edge.actor, ticket)(file.name)
+    edge.audit(
+        AuditKind.FILE_READ,
+        platform_id=ticket.platform_id,
+        ticket_id=ticket.id,
+        what={"attachment": file.id, "class": file.file_class.value, "sha256": file.sha256},
+    )
+    edge.session.commit()
     headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-store",

@@ -33,6 +33,7 @@ from sqlmodel import Session, col
 from hotline import accounts, embedded
 from hotline.blobs import BlobStore
 from hotline.case import Office
+from hotline.keyring import in_memory
 from hotline.ledger import entries_of, verify
 from hotline.models import Ticket
 from hotline.sealing import Sealer
@@ -101,7 +102,7 @@ def main() -> int:
 
 def measured(folder: Path, *, quick: bool, silent: bool) -> dict[str, Any]:
     url = embedded.find_or_start(folder / "server")
-    office = Office(Sealer(b"k" * 32), BlobStore(folder / "blobs", 1024))
+    office = Office(Sealer(in_memory(b"k" * 32)), BlobStore(folder / "blobs", 1024))
     rounds = ROUNDS_QUICK if quick else ROUNDS
     swept = (WARM_UP + rounds) * DUE
     halls = [
@@ -202,7 +203,7 @@ def plan(hall: Hall) -> str:
 
     event.listen(hall.engine, "before_cursor_execute", note)
     with Session(hall.engine) as session:
-        office = Office(Sealer(b"k" * 32), BlobStore(Path("nowhere"), 1))
+        office = Office(Sealer(in_memory(b"k" * 32)), BlobStore(Path("nowhere"), 1))
         lapse_due(session, office, FIRST_DUE + timedelta(seconds=DUE - 1))
         session.rollback()
         event.remove(hall.engine, "before_cursor_execute", note)

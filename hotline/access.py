@@ -1,14 +1,25 @@
-"""Actor: who asks. `visible_to`: the one place that says which tickets somebody sees."""
+"""Actor: who asks. `visible_to`: the one place that says which tickets somebody sees; `OPENS`: who may open a caller's data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, or_, select, true
 from sqlmodel import col
 
-from hotline.models import Assignment, Ticket
-from workflow.vocabulary import AssignmentRole, AssignmentStatus, Matter, Role, Scope
+from hotline.models import Assignment, Attachment, Ticket
+from workflow.vocabulary import (
+    PLATFORM_STAFF,
+    UNIT_STAFF,
+    AssignmentRole,
+    AssignmentStatus,
+    Audience,
+    FileClass,
+    Matter,
+    PersonalField,
+    Role,
+    Scope,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +98,73 @@ def caller_is_sealed(ticket: Ticket) -> bool:
     return ticket.matter is Matter.TIPOFF or ticket.confidential
 
 
-def may_read_caller(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> bool:
-    """Whether the caller's own data may be unmasked (art. 15, 34(2)).
+# --- the caller's own data (art. 15, 34(2)) ----------------------------------------------------------------------------
 
-    Never to a unit for a tip-off or a confidential ticket, nor to a unit that is out of the ticket (returned, released).
+_F = PersonalField
+OPENS: Final[Mapping[Role, frozenset[PersonalField]]] = {
+    Role.AGENT: frozenset({_F.NAME, _F.PHONE, _F.ADDRESS, _F.ORIGINAL}),
+    Role.DISPATCHER: frozenset({_F.NAME, _F.PHONE, _F.ADDRESS, _F.ORIGINAL}),
+    Role.CALLBACK: frozenset({_F.NAME, _F.PHONE, _F.ADDRESS, _F.ORIGINAL}),
+    Role.SUPERVISOR: frozenset(PersonalField),
+    Role.HANDLER: frozenset({_F.NAME, _F.PHONE, _F.ADDRESS}),
+    Role.UNIT_LEAD: frozenset({_F.NAME, _F.PHONE, _F.ADDRESS}),
+}
+"""Which of the caller's fields a role may open; what has no row opens nothing. Whoever first took a demand may open all of it."""
+
+_TIPOFF_ROLES: Final = frozenset({Role.CALLBACK, Role.SUPERVISOR})
+_WORKING: Final = frozenset({AssignmentStatus.OPEN, AssignmentStatus.RETURN_PROPOSED})
+
+
+def is_first_receiver(actor: Actor, ticket: Ticket) -> bool:
+    """Whether the actor in person took the demand, or had it handed over (art. 14(1))."""
+    return actor.kind == "person" and actor.id is not None and ticket.first_receiver_id == actor.id
+
+
+def may_open(
+    actor: Actor, ticket: Ticket, assignments: Iterable[Assignment], personal: PersonalField
+) -> bool:
+    """Whether this actor may open one of the caller's fields, on a ticket they see.
+
+    A unit: while it owes a part, to answer the caller; never on a tip-off or a confidential ticket. A tip-off (举报): only its
+    first receiver, callback staff and supervisors.
     """
     if actor.is_unit:
-        working = any(a.unit_id == actor.unit_id and a.status not in _OUT for a in assignments)
-        return working and not caller_is_sealed(ticket)
-    return bool(actor.roles & {Role.AGENT, Role.CALLBACK, Role.SUPERVISOR, Role.DISPATCHER})
+        owes = any(a.unit_id == actor.unit_id and a.status in _WORKING for a in assignments)
+        return owes and not caller_is_sealed(ticket) and _opens(actor.roles & UNIT_STAFF, personal)
+    if ticket.platform_id not in actor.platform_ids:
+        return False
+    if is_first_receiver(actor, ticket) and Role.AGENT in actor.roles:
+        return True
+    roles = actor.roles & _TIPOFF_ROLES if ticket.matter is Matter.TIPOFF else actor.roles
+    return _opens(roles & PLATFORM_STAFF, personal)
+
+
+def _opens(roles: Iterable[Role], personal: PersonalField) -> bool:
+    return any(personal in OPENS.get(role, frozenset()) for role in roles)
+
+
+def found_by_caller(actor: Actor) -> ColumnElement[bool]:
+    """The condition on `tickets` under which a search by phone may find one: not a tip-off that the actor may not open."""
+    if actor.roles & _TIPOFF_ROLES:
+        return true()
+    return or_(col(Ticket.matter) != Matter.TIPOFF, col(Ticket.first_receiver_id) == actor.id)
+
+
+# --- files (art. 14(9), 15) --------------------------------------------------------------------------------------------
+
+
+def sees_file(actor: Actor, ticket: Ticket, assignments: Sequence[Assignment], file: Attachment) -> bool:
+    """Whether this actor, who sees the ticket, may know of a file of it.
+
+    A unit sees what it added; while it is in the ticket also the platform's files meant for units, the lead unit those of
+    co-units too. A sealed caller's recordings are for no unit.
+    """
+    if not actor.is_unit or file.unit_id == actor.unit_id:
+        return True
+    if file.audience is not Audience.ALL or (
+        file.file_class is FileClass.RECORDING and caller_is_sealed(ticket)
+    ):
+        return False
+    if file.unit_id is not None:
+        return sees_every_part(actor, assignments)
+    return any(a.unit_id == actor.unit_id and a.status not in _OUT for a in assignments)

@@ -1,16 +1,19 @@
 """After the reply: callback, redo, knowledge, archive, withdrawal, hand-over, files. Art. 14(1)(7)(9), 23."""
 
+import hashlib
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import col
 
 from hotline import numbers
-from hotline.access import caller_is_sealed
+from hotline.access import caller_is_sealed, sees_file
 from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
+from hotline.concealment import conceal, hide_ticket
 from hotline.desk import act, take_up
 from hotline.intake import carries_others
+from hotline.ledger import text_digest
 from hotline.models import (
     Assignment,
     Attachment,
@@ -33,9 +36,11 @@ from hotline.orders import (
     UpholdOrder,
 )
 from hotline.organisation import Person
+from hotline.recordings import lock_bytes
 from hotline.units import own_part
+from hotline.uploads import file_name
 from workflow.deadlines import Turn, due_of, local_day
-from workflow.errors import AccessRefused, NotFound, OrderInvalid
+from workflow.errors import AccessRefused, NotFound, OrderInvalid, OutOfSight
 from workflow.lifecycle import Facts
 from workflow.vocabulary import (
     Act,
@@ -60,6 +65,7 @@ _MATERIAL = (FileClass.MEETING, FileClass.INSTRUCTION, FileClass.LEGAL_BASIS)
 def record_callback(desk: Desk, number: str, order: CallbackOrder) -> Case:
     """回访: one attempt. Unreachable concludes only after enough attempts on different days; dissatisfied reopens nothing by itself."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     if case.ticket.state is State.MERGED:
         _require_main_answered(desk, case)
     concluded = order.outcome is not CallbackOutcome.UNREACHABLE or _days_tried(
@@ -109,6 +115,7 @@ def _days_tried(desk: Desk, case: Case) -> int:
 def uphold_dissatisfaction(desk: Desk, number: str, order: UpholdOrder) -> Case:
     """同意重办 within at most 10 working days. A merged caller's ticket goes to the main ticket's lead on its own from here on."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     lead = case.lead() or _inherit_lead(desk, case)
     if lead.id is None or lead.status in OPEN_PARTS:
         begin_episode(case.ticket, Episode.REDO)
@@ -153,6 +160,7 @@ def _inherit_lead(desk: Desk, case: Case) -> Assignment:
 def dismiss_dissatisfaction(desk: Desk, number: str, order: ReasonOrder) -> Case:
     """不予重办, with reasons (art. 14(7))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     case.ticket.ended_at = desk.at
     return act(desk, case, Act.DISMISS_DISSATISFACTION, payload={"reason": order.reason})
 
@@ -163,6 +171,7 @@ def dismiss_dissatisfaction(desk: Desk, number: str, order: ReasonOrder) -> Case
 def update_knowledge(desk: Desk, number: str, order: KnowledgeOrder) -> Case:
     """完善知识库: the unit meets its 2 working days with an article or a reasoned «no change»."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     own_part(desk, case, statuses=frozenset({AssignmentStatus.REPLIED, *OPEN_PARTS}))
     own = {part.id: part for part in case.assignments if part.unit_id == desk.actor.unit_id}
     owed = [own[c.assignment_id] for c in case.running(ClockKind.KNOWLEDGE_UPDATE) if c.assignment_id in own]
@@ -188,6 +197,7 @@ def update_knowledge(desk: Desk, number: str, order: KnowledgeOrder) -> Case:
 def archive(desk: Desk, number: str, order: ArchiveOrder) -> Case:
     """归档, refused until every element of art. 14(9) is there. Recordings' retention is set from here."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     missing = _missing_elements(desk, case)
     if missing:
         raise OrderInvalid(
@@ -280,6 +290,7 @@ def _keep_recordings(desk: Desk, case: Case) -> list[str]:
 def withdraw(desk: Desk, number: str, order: ReasonOrder) -> Case:
     """撤回 by the caller. A main ticket that carries other callers' demands goes on for them and can't be withdrawn."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     if carries_others(desk, case.ticket):
         raise OrderInvalid("该工单并有其他来电人的诉求，须继续办理，不能撤回；可在回访时注明来电人的意愿。")
     for part in case.open_parts():
@@ -291,6 +302,7 @@ def withdraw(desk: Desk, number: str, order: ReasonOrder) -> Case:
 def hand_over(desk: Desk, number: str, order: HandOverOrder) -> Case:
     """移交首接: the first receiver or a supervisor names another agent of the platform, with a reason (art. 14(1))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     if Role.SUPERVISOR not in desk.actor.roles and case.ticket.first_receiver_id != desk.actor.id:
         raise AccessRefused("只有首接人员本人或督办主管可以移交首接。", article="14(1)")
     person = desk.session.execute(select(Person).where(col(Person.login) == order.to)).scalar_one_or_none()
@@ -309,8 +321,10 @@ def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attac
     case = take_up(desk, number)
     if desk.actor.is_unit:
         own_part(desk, case, statuses=frozenset(AssignmentStatus))
+    order = conceal(desk, case, order, hide=True)  # a file's name keeps no stars
     if order.recorded_at is not None and order.recorded_at > desk.at:
         raise OrderInvalid("录音时间晚于现在。", field="recorded_at")
+    lock_bytes(desk.session, hashlib.sha256(content).hexdigest())
     blob = desk.office.blobs.put(content)
     sealed = not desk.actor.is_unit and caller_is_sealed(case.ticket)
     file = Attachment(
@@ -318,7 +332,7 @@ def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attac
         unit_id=desk.actor.unit_id,
         audience=order.audience or (Audience.PLATFORM if sealed else Audience.ALL),
         file_class=order.file_class,
-        name=order.name,
+        name=file_name(order.name, blob.media_type),
         media_type=blob.media_type,
         size=blob.size,
         sha256=blob.sha256,
@@ -333,7 +347,10 @@ def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attac
         "class": file.file_class.value,
         "sha256": file.sha256,
         "size": file.size,
+        "audience": file.audience.value,
     }
+    if file.unit_id is not None:
+        payload["unit"] = file.unit_id
     act(desk, case, Act.ATTACH, payload=payload)
     return file
 
@@ -341,6 +358,7 @@ def attach(desk: Desk, number: str, order: AttachOrder, content: bytes) -> Attac
 def hold_recording(desk: Desk, number: str, order: HoldOrder) -> Case:
     """保全录音: while held, a recording is not destroyed however old it is."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     file = desk.session.get(Attachment, order.attachment)
     if file is None or file.ticket_id != case.ticket.id or file.file_class is not FileClass.RECORDING:
         raise NotFound("该工单没有这份录音。", field="attachment")
@@ -356,14 +374,29 @@ def keep_confidential(desk: Desk, number: str, order: ConfidentialOrder) -> Case
     if case.ticket.confidential:
         raise OrderInvalid("该工单已为来电人保密。", article="15")
     case.ticket.confidential = True
-    return act(desk, case, Act.KEEP_CONFIDENTIAL, payload={"reason": order.reason})
+    hide_ticket(desk, case)
+    _keep_from_units(desk, case)
+    order = conceal(desk, case, order)
+    told = {"content_sha256": text_digest(case.ticket.title + "\n" + case.ticket.content)}
+    return act(desk, case, Act.KEEP_CONFIDENTIAL, payload={"reason": order.reason} | told)
 
 
-def file_of(desk: Desk, ticket_id: int, attachment_id: int) -> tuple[Attachment, bytes]:
-    """A ticket's attachment and its bytes. Raises `NotFound`, also for one destroyed."""
+def _keep_from_units(desk: Desk, case: Case) -> None:
+    """What the platform had filed is for its own staff from now on."""
+    desk.session.execute(
+        update(Attachment)
+        .where(col(Attachment.ticket_id) == case.ticket.id, col(Attachment.unit_id).is_(None))
+        .values(audience=Audience.PLATFORM)
+    )
+
+
+def file_of(desk: Desk, ticket: Ticket, attachment_id: int) -> tuple[Attachment, bytes]:
+    """A ticket's attachment and its bytes. Raises `NotFound`, also for one destroyed and one this actor may not know of."""
     file = desk.session.get(Attachment, attachment_id)
-    if file is None or file.ticket_id != ticket_id:
-        raise NotFound("该工单没有这份附件。", field="attachment")
+    parts = desk.session.execute(select(Assignment).where(col(Assignment.ticket_id) == ticket.id)).scalars()
+    if file is None or file.ticket_id != ticket.id or not sees_file(desk.actor, ticket, list(parts), file):
+        told = "该工单没有这份附件。"
+        raise (NotFound if file is None else OutOfSight)(told, field="attachment")
     if file.destroyed_at is not None:
         raise NotFound("该文件已按规定销毁。", article="14(9)", field="attachment")
     return file, desk.office.blobs.get(file.sha256)

@@ -1,5 +1,6 @@
 """A desk and the case on it: who acts when, on which ticket, with what already noted for the ledger and the outbox."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
-from hotline import ledger, outbox
+from hotline import audit, ledger, outbox
 from hotline.access import Actor
 from hotline.blobs import BlobStore
 from hotline.calendars import Calendars
+from hotline.masking import Known
 from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
 from hotline.organisation import OrgUnit, Platform
-from hotline.sealing import Sealer
+from hotline.policy import Policy
+from hotline.sealing import Sealer, of_original
+from hotline.signing import Signer
+from hotline.trail import Original
 from workflow.deadlines import local_day
 from workflow.statute import Statute
 from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, State
@@ -53,6 +58,9 @@ class Office:
     blobs: BlobStore
     calendars: Calendars = field(default_factory=Calendars)
     directory: Directory = field(default_factory=Directory)
+    policy: Policy = field(default_factory=Policy)
+    signer: Signer | None = None
+    unknown: audit.Unknown = field(default_factory=audit.Unknown)
 
 
 @dataclass(slots=True)
@@ -71,7 +79,11 @@ class Desk:
 
 @dataclass(slots=True)
 class Case:
-    """A ticket taken up: locked, with its units' parts and its open clocks."""
+    """A ticket taken up: locked, with its units' parts and its open clocks (`whole`; a sweep takes up the ticket alone).
+
+    `known` is what is known of its caller, once it was asked; `originals` are what was really typed in the act under way, by path,
+    where personal data was masked in it.
+    """
 
     ticket: Ticket
     platform: Platform
@@ -81,6 +93,10 @@ class Case:
     entries: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    known: Known | None = None
+    whole: bool = True
+    originals: dict[str, str] = field(default_factory=dict)
+    sealed: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def law_on(self) -> Any:
@@ -122,8 +138,11 @@ def record(
     effective_at: datetime | None = None,
     actor: Actor | None = None,
 ) -> None:
-    """Chain one entry to the ticket's ledger; `write` inserts it."""
+    """Chain one entry to the ticket's ledger; `write` inserts it. An entry of the desk's own actor takes the originals with it."""
     who = actor or desk.actor
+    if case.originals and actor is None:
+        payload = payload | {"concealed": sorted(case.originals)}
+        _seal_originals(desk, case)
     entry = ledger.append(
         case.ticket,
         {
@@ -139,13 +158,24 @@ def record(
             "recorded_at": desk.at.astimezone(UTC),
             "payload": payload | case.turned,
         },
+        desk.office.policy.algorithm,
     )
     case.turned = {}
     case.entries.append(entry)
 
 
-def tell(desk: Desk, case: Case, kind: str, unit_id: int | None, data: dict[str, Any]) -> None:
-    """Queue one outbox row about the ticket as it now stands."""
+def _seal_originals(desk: Desk, case: Case) -> None:
+    number, seq = case.ticket.number, case.ticket.ledger_seq + 1
+    content = json.dumps(case.originals, ensure_ascii=False)
+    sealed = desk.office.sealer.seal(content, of_original(number, seq))
+    case.sealed.append({"ticket_id": case.ticket.id, "seq": seq, "sealed": sealed})
+    case.originals = {}
+
+
+def tell(
+    desk: Desk, case: Case, kind: str, unit_id: int | None, data: dict[str, Any], *, echo: bool = False
+) -> None:
+    """Queue one outbox row about the ticket as it now stands, with the periods that run against whom it is for."""
     ticket = case.ticket
     case.events.append(
         outbox.row(
@@ -154,10 +184,35 @@ def tell(desk: Desk, case: Case, kind: str, unit_id: int | None, data: dict[str,
             seq=ticket.ledger_seq,
             platform_id=ticket.platform_id,
             unit_id=unit_id,
-            data={"number": ticket.number, "state": ticket.state.value, "version": ticket.version} | data,
+            data=_stand(desk, case, unit_id) | data,
             at=desk.at.astimezone(UTC),
+            echo=echo,
         )
     )
+
+
+def _stand(desk: Desk, case: Case, unit_id: int | None) -> dict[str, Any]:
+    ticket = case.ticket
+    stand = {"number": ticket.number, "state": ticket.state.value, "version": ticket.version}
+    if not case.whole:
+        return stand
+    return stand | {
+        "clocks": [
+            due_facts(desk, clock) for clock in case.running() if unit_id is None or clock.unit_id == unit_id
+        ]
+    }
+
+
+def due_facts(desk: Desk, clock: Clock) -> dict[str, Any]:
+    """What a subscriber is told of one period: whose it is, when it is due, whether it is late."""
+    code = desk.office.directory.code(desk.session, clock.unit_id) if clock.unit_id is not None else None
+    return {
+        "kind": clock.kind.value,
+        "unit": code,
+        "due_on": clock.due_on.isoformat(),
+        "due_at": clock.due_at.astimezone(UTC).isoformat(),
+        "lapsed": clock.lapsed_at is not None,
+    }
 
 
 def note(case: Case, what: str, clock: Clock, **more: Any) -> None:
@@ -185,6 +240,9 @@ def write(desk: Desk, case: Case) -> None:
     if case.entries:
         desk.session.execute(insert(LedgerEntry.__table__), case.entries)  # type: ignore[attr-defined]
         case.entries = []
+    if case.sealed:
+        desk.session.execute(insert(Original.__table__), case.sealed)  # type: ignore[attr-defined]
+        case.sealed = []
     if case.events:
         desk.session.execute(insert(OutboxEvent.__table__), case.events)  # type: ignore[attr-defined]
         case.events = []

@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from hotline import intake
 from hotline.case import Case, Desk, begin_episode
+from hotline.concealment import conceal
 from hotline.desk import act, take_up
 from hotline.extensions import move_clock
 from hotline.ledger import text_digest
@@ -41,6 +42,7 @@ from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, ClockKind
 def dispatch(desk: Desk, number: str, order: DispatchOrder) -> Case:
     """派单 to one lead and its co-units; each new part opens its own reply clock, and the lead's return clock."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     opened = _assign(desk, case, order, Act.DISPATCH)
     payload = _dispatched(opened) | order.model_dump(
         include={"instruction", "complex", "emergency"}, exclude_none=True
@@ -50,12 +52,14 @@ def dispatch(desk: Desk, number: str, order: DispatchOrder) -> Case:
 
 def coordinate(desk: Desk, number: str, order: CoordinateOrder) -> Case:
     """协调: the platform takes the matter to the units concerned; units' clocks run on (art. 18)."""
-    return act(desk, take_up(desk, number), Act.COORDINATE, payload=order.model_dump())
+    case = take_up(desk, number)
+    return act(desk, case, Act.COORDINATE, payload=conceal(desk, case, order).model_dump())
 
 
 def designate(desk: Desk, number: str, order: DesignateOrder) -> Case:
     """指定牵头: units kept keep their clocks, others are released, new ones get fresh clocks (art. 18)."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     redo = _already_replied(case)
     if redo and order.days is None:
         raise OrderInvalid(
@@ -138,6 +142,7 @@ def _part(desk: Desk, case: Case, unit: OrgUnit, role: AssignmentRole, order: Di
 def sign(desk: Desk, number: str, order: SignOrder) -> Case:
     """签收: it opens and meets no clock; the reply limit runs from dispatch."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     if part.signed_at is not None:
         raise OrderInvalid("您单位已签收该工单。")
@@ -148,6 +153,7 @@ def sign(desk: Desk, number: str, order: SignOrder) -> Case:
 def propose_return(desk: Desk, number: str, order: ReturnOrder) -> Case:
     """申请退单 within 1 working day of dispatch, with grounds and a suggestion. Raises `TooLate` afterwards."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     if part.status is AssignmentStatus.RETURN_PROPOSED:
         raise OrderInvalid("您单位已申请退单，请等待审核。")
@@ -184,6 +190,7 @@ def propose_return(desk: Desk, number: str, order: ReturnOrder) -> Case:
 def uphold_return(desk: Desk, number: str, order: ReturnDecision) -> Case:
     """同意退单: the unit is out; the citizen's clock runs on. More than two on one ticket: it goes to coordination (art. 18)."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = _returning(desk, case, order)
     _decide_return(desk, part, order, upheld=True)
     part.status, part.ended_at = AssignmentStatus.RETURNED, desk.at
@@ -206,6 +213,7 @@ def uphold_return(desk: Desk, number: str, order: ReturnDecision) -> Case:
 def reject_return(desk: Desk, number: str, order: ReturnDecision) -> Case:
     """驳回退单: the first clock runs on unchanged (art. 14(4))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = _returning(desk, case, order)
     _decide_return(desk, part, order, upheld=False)
     part.status = AssignmentStatus.OPEN
@@ -231,6 +239,7 @@ def _decide_return(desk: Desk, part: Assignment, order: ReturnDecision, *, uphel
 def convert_to_complex(desk: Desk, number: str, order: ConvertOrder) -> Case:
     """转为复杂事项: 5 working days in total, counted from the dispatch, once, before the second day ends (art. 14(4))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     clocks = case.running(ClockKind.REPLY, of=part)
     if not clocks:
@@ -257,6 +266,7 @@ def convert_to_complex(desk: Desk, number: str, order: ConvertOrder) -> Case:
 def report_progress(desk: Desk, number: str, order: ProgressOrder) -> Case:
     """反馈进展: kept on the timeline; it meets no clock."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     return act(desk, case, Act.REPORT_PROGRESS, about=part, payload={"content": order.content})
 
@@ -264,6 +274,7 @@ def report_progress(desk: Desk, number: str, order: ProgressOrder) -> Case:
 def answer_citizen(desk: Desk, number: str, order: AnswerCitizenOrder) -> Case:
     """答复来电人: one half of a reply; for a merged caller, the answer the main ticket brought."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     answered_at = instant(order.answered_at, desk.at)
     if case.ticket.state is State.MERGED:
         _check_answered(case.ticket.received_at, answered_at, desk.at, "answered_at")
@@ -285,6 +296,7 @@ def answer_citizen(desk: Desk, number: str, order: AnswerCitizenOrder) -> Case:
 def reply(desk: Desk, number: str, order: ReplyOrder) -> Case:
     """反馈办理结果: the other half. The lead's part is done once both are in; a co-unit's once it has reported (art. 14(3)(4))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     _require_signed(part)
     if part.reported_at is not None:
@@ -366,6 +378,7 @@ def _after_episode(desk: Desk, case: Case, turn: Turn) -> Case:
 def release_unit(desk: Desk, number: str, order: ReleaseOrder) -> Case:
     """免除协办: the co-unit owes nothing more; the episode may be complete without it (art. 14(3))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     co_units = [a for a in case.open_parts() if a.role is AssignmentRole.CO]
     part = part_of(desk, order.unit, co_units, "仍在协办的该单位")
     part.status, part.ended_at = AssignmentStatus.RELEASED, desk.at
@@ -382,6 +395,7 @@ def release_unit(desk: Desk, number: str, order: ReleaseOrder) -> Case:
 def review_pass(desk: Desk, number: str, order: ReviewPassOrder) -> Case:
     """认定通过. For an inquiry the unit's knowledge clock opens, once per ticket (art. 23)."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     lead = case.lead()
     elements = {element.value: {"passed": True} for element in order.elements}
     _add_review(desk, case, passed=True, elements=elements, note=order.note)
@@ -403,6 +417,7 @@ def _learned(desk: Desk, case: Case) -> bool:
 def review_send_back(desk: Desk, number: str, order: SendBackOrder) -> Case:
     """责成补办 within at most 3 working days; the first reply's timeliness stands, the callback clock waits for the new reply."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     lead = case.lead()
     if lead is None:
         raise OrderInvalid("该工单没有承办单位。")

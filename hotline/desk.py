@@ -12,19 +12,17 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from hotline import ledger, numbers, outbox
-from hotline.access import concerns, sees, sees_every_part
+from hotline.access import concerns, sees, sees_every_part, sees_file
 from hotline.case import Case, Desk, record, tell, write
 from hotline.clocks import stamp_lapses, turn_clocks
-from hotline.models import Assignment, Clock, Ticket
+from hotline.models import Assignment, Attachment, Clock, Ticket
 from hotline.organisation import CalendarVersion, Platform
 from workflow import lifecycle
 from workflow.deadlines import Turn
 from workflow.errors import NotFound, OrderInvalid, OutOfSight, VersionConflict
 from workflow.lifecycle import Facts
 from workflow.statute import load as load_pack
-from workflow.vocabulary import (
-    Act,
-)
+from workflow.vocabulary import Act, AssignmentStatus, Audience
 
 _SKEW = timedelta(seconds=60)
 
@@ -43,11 +41,14 @@ def take_up(desk: Desk, number: str) -> Case:
         )
     if desk.expected_version is not None and desk.expected_version != ticket.version:
         whole = sees_every_part(desk.actor, case.assignments)
+        hidden = _unseen_files(desk, case)
         changes = ledger.changes_since(
             desk.session,
             ticket.id,
             desk.expected_version,
-            lambda payload: whole or concerns(payload, desk.actor.unit_id),
+            lambda payload: (
+                (whole or concerns(payload, desk.actor.unit_id)) and payload.get("attachment") not in hidden
+            ),
         )
         raise VersionConflict(
             f"该工单已被他人更新（您看到的是第 {desk.expected_version} 版，现为第 {ticket.version} 版），请查看变化后重试。",
@@ -59,6 +60,14 @@ def take_up(desk: Desk, number: str) -> Case:
         desk.at = ticket.created_at
     stamp_lapses(desk, case)
     return case
+
+
+def _unseen_files(desk: Desk, case: Case) -> set[int]:
+    """The ticket's files this actor may not know of."""
+    if not desk.actor.is_unit:
+        return set()
+    files = desk.session.execute(select(Attachment).where(col(Attachment.ticket_id) == case.ticket.id))
+    return {f.id for f in files.scalars() if not sees_file(desk.actor, case.ticket, case.assignments, f)}
 
 
 def _locked(desk: Desk, number: str) -> tuple[Ticket, Platform, int]:
@@ -142,14 +151,33 @@ def act(
     if about is not None:
         content |= {"assignment": about.id, "unit": about.unit_id}
     record(desk, case, verb.value, before=before, article=article, payload=content)
-    _tell(desk, case, outbox.EVENTS[verb], about, opened_for)
+    shared = verb is Act.ATTACH and content.get("audience") == Audience.ALL and "unit" not in content
+    _tell(desk, case, outbox.EVENTS[verb], about, opened_for, echoed=shared)
+    if turn.learns and about is not None:
+        tell(desk, case, outbox.KNOWLEDGE_REQUESTED, about.unit_id, {})
     write(desk, case)
     return case
 
 
+_OUT = frozenset({AssignmentStatus.RETURNED, AssignmentStatus.RELEASED})
+
+
 def _tell(
-    desk: Desk, case: Case, kind: str, about: Assignment | None, opened_for: Sequence[Assignment]
+    desk: Desk,
+    case: Case,
+    kind: str,
+    about: Assignment | None,
+    opened_for: Sequence[Assignment],
+    *,
+    echoed: bool,
 ) -> None:
-    concerned = list(opened_for) or ([about] if about else case.open_parts())
-    for unit_id in dict.fromkeys(a.unit_id for a in concerned) or [None]:
+    """One row for each unit the act speaks of; for the ticket as a whole one for the platform, and echoes for whoever has a part."""
+    concerned = list(opened_for) or ([about] if about else [])
+    for unit_id in dict.fromkeys(part.unit_id for part in concerned):
         tell(desk, case, kind, unit_id, {})
+    if concerned:
+        return
+    tell(desk, case, kind, None, {})
+    if echoed or kind in outbox.ECHOED:
+        for unit_id in dict.fromkeys(p.unit_id for p in case.assignments if p.status not in _OUT):
+            tell(desk, case, kind, unit_id, {}, echo=True)

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline.case import Case, Desk, note
+from hotline.concealment import conceal
 from hotline.desk import act, take_up
 from hotline.models import Assignment, Clock, ClockMove, Extension
 from hotline.orders import ExtensionApproval, ExtensionNotice, ExtensionOrder, ExtensionRefusal
@@ -47,6 +48,7 @@ def move_clock(desk: Desk, case: Case, clock: Clock, due: Due, *, reason: str, d
 def request_extension(desk: Desk, number: str, order: ExtensionOrder) -> Case:
     """申请延期. The clock and the work run on while it is pending. Raises `TooLate`, `LimitExceeded`, `OrderInvalid`."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = own_part(desk, case)
     clocks = case.running(ClockKind.REPLY, of=part)
     if not clocks:
@@ -76,6 +78,7 @@ def request_extension(desk: Desk, number: str, order: ExtensionOrder) -> Case:
 def approve_extension(desk: Desk, number: str, order: ExtensionApproval) -> Case:
     """批准延期. Approved after the original due date, the clock was never late; the caller must now be told (art. 14(5))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     request, part, clock = _under_decision(desk, case, order.unit)
     days = order.days or request.days_asked
     if days > request.days_asked:
@@ -107,6 +110,7 @@ def approve_extension(desk: Desk, number: str, order: ExtensionApproval) -> Case
 def refuse_extension(desk: Desk, number: str, order: ExtensionRefusal) -> Case:
     """驳回延期: lateness stands from the original due date (art. 14(5))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     request, part, _ = _under_decision(desk, case, order.unit)
     _decide(desk, request, approved=False, days=None, reason=order.reason)
     return act(desk, case, Act.REFUSE_EXTENSION, about=part, payload={"reason": order.reason})
@@ -115,6 +119,7 @@ def refuse_extension(desk: Desk, number: str, order: ExtensionRefusal) -> Case:
 def notify_extension(desk: Desk, number: str, order: ExtensionNotice) -> Case:
     """告知延期: the caller was told, or could not be reached; a failure is recorded and leaves the duty open (art. 14(5))."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     untold = desk.session.execute(
         select(Extension).where(
             col(Extension.ticket_id) == case.ticket.id,

@@ -10,8 +10,10 @@ from sqlmodel import col
 from hotline import numbers, outbox
 from hotline.case import Case, Desk, record, tell, write
 from hotline.clocks import open_clock, void
+from hotline.concealment import conceal, conceal_demand, concealed_reference, known_by
 from hotline.desk import act, newborn, take_up, take_up_id
 from hotline.ledger import text_digest
+from hotline.masking import Known
 from hotline.models import Ticket
 from hotline.orders import (
     AcceptOrder,
@@ -26,6 +28,7 @@ from hotline.orders import (
     instant,
 )
 from hotline.organisation import Area, Category, Platform
+from hotline.sealing import of_caller
 from workflow.deadlines import Turn, local_day
 from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.lifecycle import Facts
@@ -77,6 +80,7 @@ def report_up(desk: Desk, number: str, order: ReportUpOrder) -> Case:
 def decide(desk: Desk, number: str, order: DecideOrder) -> Case:
     """认定 by the superior: accept, refuse or transfer (art. 12)."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     facts = Facts(
         decided_accept=order.outcome == "accept",
         decided_refuse=order.outcome == "refuse",
@@ -96,6 +100,7 @@ def _decide_alone(desk: Desk, case: Case, verb: Act, order: Order) -> Case:
     """A decision on a registered demand; whoever takes it first becomes its first receiver (art. 14(1))."""
     if case.ticket.first_receiver_id is None and desk.actor.kind == "person":
         case.ticket.first_receiver_id = desk.actor.id
+    order = conceal(desk, case, order)
     return act(desk, case, verb, payload=_conclude(desk, case, order))
 
 
@@ -152,9 +157,13 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
     platform = _platform(desk, platform_id)
     received_at = instant(demand.received_at, desk.at)
     _check_receipt(desk, demand, platform, received_at)
-    sealer = desk.office.sealer
+    known = known_by(demand.caller)
+    call_id, external_ref, originals = _references(desk, demand, known)
+    demand, decision, typed = conceal_demand(demand, decision, known)
+    number = numbers.take(desk.session, platform.code, local_day(desk.at))
+    sealer = desk.office.sealer.pinned()
     ticket = Ticket(
-        number=numbers.take(desk.session, platform.code, local_day(desk.at)),
+        number=number,
         platform_id=platform.id,
         state=State.PENDING_DECISION,
         matter=demand.matter,
@@ -166,18 +175,19 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         received_at=received_at,
         created_at=desk.at,
         first_receiver_id=desk.actor.id if desk.actor.kind == "person" else None,
-        caller_name=sealer.seal(demand.caller.name),
-        caller_phone=sealer.seal(demand.caller.phone),
-        caller_address=sealer.seal(demand.caller.address),
-        caller_id_number=sealer.seal(demand.caller.id_number),
+        caller_name=sealer.seal(known.name, of_caller("caller_name", number)),
+        caller_phone=sealer.seal(known.phone, of_caller("caller_phone", number)),
+        caller_address=sealer.seal(known.address, of_caller("caller_address", number)),
+        caller_id_number=sealer.seal(known.id_number, of_caller("caller_id_number", number)),
         phone_index=sealer.index(demand.caller.phone),
         confidential=demand.caller.confidential,
-        call_id=demand.call_id,
-        external_ref=demand.external_ref,
+        call_id=call_id,
+        external_ref=external_ref,
         episode=Episode.FIRST,
         ledger_head=b"",
     )
     case = newborn(desk, platform, ticket)
+    case.known, case.originals = known, originals | typed
     payload = _conclude(desk, case, decision) | {
         "channel": demand.channel.value,
         "matter": demand.matter.value,
@@ -187,6 +197,18 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         "content_sha256": text_digest(demand.title + "\n" + demand.content),
     }
     return act(desk, case, verb, payload=payload)
+
+
+def _references(desk: Desk, demand: Demand, known: Known) -> tuple[str | None, str | None, dict[str, str]]:
+    """The other systems' numbers as they are kept, and the originals of those that held personal data."""
+    originals: dict[str, str] = {}
+    kept: dict[str, str | None] = {}
+    for name in ("call_id", "external_ref"):
+        given = getattr(demand, name)
+        kept[name] = concealed_reference(desk.office.sealer, given, known)
+        if given is not None and kept[name] != given:
+            originals[f"demand.{name}"] = given
+    return kept["call_id"], kept["external_ref"], originals
 
 
 def _platform(desk: Desk, platform_id: int | None) -> Platform:
@@ -209,10 +231,11 @@ def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: 
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
     if demand.call_id is not None:
         desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, demand.call_id))))
-        known = select(col(Ticket.number)).where(
-            col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == demand.call_id
+        call_id, _, _ = _references(desk, demand, known_by(demand.caller))
+        taken = select(col(Ticket.number)).where(
+            col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == call_id
         )
-        number = desk.session.execute(known).scalar_one_or_none()
+        number = desk.session.execute(taken).scalar_one_or_none()
         if number is not None:
             raise AlreadyRegistered(
                 f"该通话已登记为工单 {numbers.spoken(number)}。", field="call_id", extra={"number": number}
@@ -258,6 +281,7 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     if numbers.parse(number) == main.ticket.number:
         raise OrderInvalid("不能并入自身。", field="into")
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     if case.ticket.platform_id != main.ticket.platform_id:
         raise OrderInvalid("只能并入同一热线平台的工单。", field="into")
     if main.ticket.state not in _CAN_CARRY:
@@ -280,7 +304,7 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
         article="14(3)",
         payload={"number": case.ticket.number},
     )
-    tell(desk, main, "ticket.merged_in", None, {"merged": case.ticket.number})
+    tell(desk, main, outbox.MERGED_IN, None, {"merged": case.ticket.number})
     write(desk, main)
     return case
 

@@ -9,6 +9,7 @@ from workflow.vocabulary import (
     Act,
     AssignmentRole,
     AssignmentStatus,
+    Audience,
     CallbackOutcome,
     Channel,
     ClockKind,
@@ -27,6 +28,7 @@ class CallerView(BaseModel):
     name: str | None
     phone: str | None
     has_address: bool
+    has_id_number: bool
     confidential: bool
 
 
@@ -137,6 +139,7 @@ class FileView(BaseModel):
 
     id: int
     file_class: FileClass
+    audience: Audience
     name: str
     media_type: str
     size: int
@@ -221,4 +224,5 @@ class EntryView(BaseModel):
     effective_at: datetime
     recorded_at: datetime
     payload: dict[str, Any]
+    has_original: bool
     hash: str

@@ -1,26 +1,28 @@
-"""督办: lapses swept, reminders up the ladder, flags and accountability notices, emergencies, recordings destroyed. Art. 14(8)(9), 17, 34."""
+"""督办: lapses swept, reminders up the ladder, flags and accountability notices, emergencies. Art. 14(8), 17, 34."""
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from hotline import outbox
 from hotline.access import SYSTEM
 from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
-from hotline.case import Case, Desk, Office, record, tell, write
+from hotline.case import Case, Desk, Office, record, tell
 from hotline.clocks import lapse
+from hotline.concealment import conceal
 from hotline.desk import act, take_up
-from hotline.models import AccountabilityNotice, Assignment, Attachment, Clock, Reminder, UnitFlag
+from hotline.masking import mask_text
+from hotline.models import AccountabilityNotice, Assignment, Clock, Reminder, UnitFlag
 from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
 from hotline.organisation import Area, Emergency, OrgUnit
 from hotline.units import part_of
 from workflow.deadlines import CHINA
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
-from workflow.vocabulary import Act, FileClass, ReminderForm, Role
+from workflow.vocabulary import Act, ReminderForm, Role
 
 _LADDER = (ReminderForm.NETWORK, ReminderForm.SMS, ReminderForm.WRITTEN_NOTICE, ReminderForm.ON_SITE)
 _NOT_STAMPED = (col(Clock.met_at).is_(None), col(Clock.lapsed_at).is_(None), col(Clock.voided_at).is_(None))
@@ -188,6 +190,7 @@ def _notify(desk: Desk, platform_id: int, unit_id: int | None, climbs: list[_Cli
 def remind(desk: Desk, number: str, order: RemindOrder) -> Case:
     """督办提醒 by a person, to the units that still owe something, or the one named."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     parts = case.open_parts()
     part = part_of(desk, order.unit, parts, "仍在办理的单位") if order.unit or len(parts) != 1 else parts[0]
     desk.session.add(
@@ -211,6 +214,7 @@ def remind(desk: Desk, number: str, order: RemindOrder) -> Case:
 def flag(desk: Desk, number: str, order: FlagOrder) -> Case:
     """标记问题 on a unit's part. Enough flags on one unit within the window become an accountability notice (通报)."""
     case = take_up(desk, number)
+    order = conceal(desk, case, order)
     part = part_of(desk, order.unit, case.assignments, "承办单位")
     desk.session.add(
         UnitFlag(
@@ -275,7 +279,7 @@ def answer_notice(desk: Desk, notice_id: int, order: ReasonOrder) -> Accountabil
         raise AccessRefused("通报由被通报的单位说明情况。", article="35")
     if notice.answer is not None:
         raise OrderInvalid("该通报已说明情况。", article="35")
-    notice.answer, notice.answered_by, notice.answered_at = order.reason, desk.actor.name, desk.at
+    notice.answer, notice.answered_by, notice.answered_at = mask_text(order.reason), desk.actor.name, desk.at
     desk.session.add(notice)
     return notice
 
@@ -316,53 +320,3 @@ def end_emergency(desk: Desk, emergency_id: int) -> Emergency:
         emergency.ended_at = desk.at
         desk.session.add(emergency)
     return emergency
-
-
-# --- recordings (art. 14(9)) -------------------------------------------------------------------------------------------
-
-
-def destroy_expired_recordings(session: Session, office: Office, as_of: datetime, *, batch: int = 100) -> int:
-    """Destroy recordings kept long enough and not held, each with a ledger entry. Bytes another file shares are kept.
-
-    Returns how many were destroyed. The caller commits; a file is removed before that, so that a crash never leaves a record of
-    a destruction that did not happen.
-    """
-    today = as_of.astimezone(CHINA).date()
-    due = session.execute(
-        select(col(Attachment.id), col(Attachment.ticket_id))
-        .where(
-            col(Attachment.file_class) == FileClass.RECORDING,
-            col(Attachment.retain_until) < today,
-            col(Attachment.held).is_(False),
-            col(Attachment.destroyed_at).is_(None),
-        )
-        .limit(batch)
-    ).all()
-    cases = lock(session, [ticket_id for _, ticket_id in due], skip_locked=True)
-    desk = Desk(session, SYSTEM, as_of, office)
-    destroyed = 0
-    for attachment_id, ticket_id in due:
-        if ticket_id not in cases:
-            continue
-        file = session.get_one(Attachment, attachment_id, populate_existing=True)
-        if file.held or file.destroyed_at is not None:
-            continue
-        _destroy(desk, cases[ticket_id], file)
-        destroyed += 1
-    return destroyed
-
-
-def _destroy(desk: Desk, case: Case, file: Attachment) -> None:
-    shared = select(func.count()).where(
-        col(Attachment.sha256) == file.sha256,
-        col(Attachment.id) != file.id,
-        col(Attachment.destroyed_at).is_(None),
-    )
-    if desk.session.execute(shared).scalar_one() == 0:
-        desk.office.blobs.destroy(file.sha256)
-    file.destroyed_at = desk.at
-    desk.session.add(file)
-    payload = {"attachment": file.id, "sha256": file.sha256, "retained_until": str(file.retain_until)}
-    record(desk, case, "destroy_recording", before=case.ticket.state, article="14(9)", payload=payload)
-    tell(desk, case, outbox.RECORDING_DESTROYED, None, {"attachment": file.id})
-    write(desk, case)

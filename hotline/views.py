@@ -8,9 +8,11 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline import ledger, numbers
-from hotline.access import Actor, concerns, may_read_caller, sees_every_part
+from hotline.access import Actor, concerns, may_open, sees_every_part, sees_file
 from hotline.aftercare import MAIN_ANSWERED
 from hotline.case import OPEN_PARTS, Office
+from hotline.concealment import cleaned, cleaner, known_of
+from hotline.masking import mask_name, mask_phone
 from hotline.models import (
     Assignment,
     Attachment,
@@ -26,7 +28,7 @@ from hotline.models import (
 )
 from hotline.organisation import OrgUnit, Person
 from hotline.queues import Row
-from hotline.sealing import Sealer, mask_name, mask_phone
+from hotline.sealing import Sealer
 from hotline.shapes import (
     ActResult,
     CallbackView,
@@ -42,6 +44,7 @@ from hotline.shapes import (
     TicketLine,
     TicketView,
 )
+from hotline.trail import Original
 from workflow.deadlines import CHINA
 from workflow.errors import IllegalMove
 from workflow.lifecycle import Facts, fire, open_acts
@@ -53,6 +56,7 @@ from workflow.vocabulary import (
     ClockKind,
     FileClass,
     Matter,
+    PersonalField,
     Role,
     State,
 )
@@ -77,7 +81,7 @@ class Reader:
             channel=ticket.channel,
             category=ticket.category_code,
             area=ticket.area_code,
-            title=ticket.title,
+            title=cleaner(self.office.sealer, self.actor, ticket)(ticket.title),
             received_at=ticket.received_at,
             lead=row.lead,
             due_at=row.due_at,
@@ -112,7 +116,7 @@ class Reader:
             select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id).order_by(col(Ticket.id))
         ).scalars()
         receiver = self.session.get(Person, ticket.first_receiver_id) if ticket.first_receiver_id else None
-        return TicketView(
+        view = TicketView(
             **brief.model_dump(),
             matter=ticket.matter,
             channel=ticket.channel,
@@ -145,15 +149,27 @@ class Reader:
             returns=[
                 self._return(r, of_part) for r in self._all(ReturnProposal, ticket) if r.assignment_id in ids
             ],
-            attachments=[FileView(**f.model_dump()) for f in self._all(Attachment, ticket)],
+            attachments=[FileView(**f.model_dump()) for f in self._files(ticket, parts)],
         )
+        caller = view.caller
+        view = cleaned(view, cleaner(self.office.sealer, self.actor, ticket))
+        view.caller = caller  # masked already
+        return view
 
     def _caller(self, ticket: Ticket, parts: Sequence[Assignment]) -> CallerView:
-        if self.actor.is_unit and not may_read_caller(
-            self.actor, ticket, parts
-        ):  # not even masked: art. 15, 34(2)
-            return CallerView(name=None, phone=None, has_address=False, confidential=ticket.confidential)
+        opens = may_open(self.actor, ticket, parts, PersonalField.PHONE)
+        if self.actor.is_unit and not opens:  # not even masked: art. 15, 34(2)
+            return CallerView(
+                name=None,
+                phone=None,
+                has_address=False,
+                has_id_number=False,
+                confidential=ticket.confidential,
+            )
         return caller_view(self.office.sealer, ticket)
+
+    def _files(self, ticket: Ticket, parts: Sequence[Assignment]) -> list[Attachment]:
+        return [f for f in self._all(Attachment, ticket) if sees_file(self.actor, ticket, parts, f)]
 
     def timeline(self, ticket: Ticket) -> list[EntryView]:
         """The ticket's history. A co-unit sees what concerns the ticket as a whole and its own part, not the other units' part."""
@@ -162,7 +178,16 @@ class Reader:
         entries = ledger.entries_of(self.session, ticket.id)
         if own is not None:
             entries = [e for e in entries if concerns(e.payload, self.actor.unit_id)]
-        return [_entry(e) for e in entries]
+        if self.actor.is_unit:
+            files = {f.id for f in self._files(ticket, parts)}
+            entries = [e for e in entries if e.payload.get("attachment", None) in files | {None}]
+        originals = set() if self.actor.is_unit else self._originals(ticket)
+        clean = cleaner(self.office.sealer, self.actor, ticket)
+        return [cleaned(_entry(e, original=e.seq in originals), clean) for e in entries]
+
+    def _originals(self, ticket: Ticket) -> set[int]:
+        rows = self.session.execute(select(col(Original.seq)).where(col(Original.ticket_id) == ticket.id))
+        return set(rows.scalars())
 
     def clock_moves(self, clock_id: int) -> list[ClockMove]:
         """How a clock's due date came to be what it is, oldest first."""
@@ -326,10 +351,12 @@ class Reader:
 
 def caller_view(sealer: Sealer, ticket: Ticket) -> CallerView:
     """The caller, masked."""
+    known = known_of(sealer, ticket)
     return CallerView(
-        name=mask_name(sealer.open(ticket.caller_name)),
-        phone=mask_phone(sealer.open(ticket.caller_phone)),
+        name=mask_name(known.name),
+        phone=mask_phone(known.phone),
         has_address=ticket.caller_address is not None,
+        has_id_number=ticket.caller_id_number is not None,
         confidential=ticket.confidential,
     )
 
@@ -342,5 +369,10 @@ def _extension(extension: Extension, of_part: Mapping[int, str]) -> ExtensionVie
     return ExtensionView(**extension.model_dump(), unit=of_part[extension.assignment_id])
 
 
-def _entry(entry: LedgerEntry) -> EntryView:
-    return EntryView(**entry.model_dump(exclude={"hash"}), actor=entry.actor_name, hash=entry.hash.hex())
+def _entry(entry: LedgerEntry, *, original: bool) -> EntryView:
+    return EntryView(
+        **entry.model_dump(exclude={"hash"}),
+        actor=entry.actor_name,
+        has_original=original,
+        hash=entry.hash.hex(),
+    )
