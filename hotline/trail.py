@@ -36,6 +36,7 @@ class AuditEntry(SQLModel, table=True):
     __table_args__ = (
         Index("ix_audit_ticket", "ticket_id", postgresql_where=text("ticket_id IS NOT NULL")),
         Index("ix_audit_actor", "actor_kind", "actor_id", "at"),
+        Index("ix_audit_day", "day", "platform_id", "seq"),
     )
 
 
@@ -47,6 +48,24 @@ class AuditHead(SQLModel, table=True):
     day: date = Field(sa_column=Column(Date, nullable=False))
     seq: int
     head: bytes
+
+
+class AuditDay(SQLModel, table=True):
+    """日头: how one platform's chain stood at the end of a day, and a digest of what its tickets' ledgers recorded that day, signed.
+
+    `seq` is how many entries the day has, `head` the newest hash then. Whoever rewrites a chain cannot sign it again.
+    """
+
+    __tablename__ = "audit_days"
+    platform_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    day: date = Field(sa_column=Column(Date, primary_key=True))
+    seq: int
+    head: bytes
+    ledger_entries: int
+    ledger_digest: bytes
+    public_key: bytes
+    signature: bytes
+    signed_at: datetime
 
 
 class AuditAlert(SQLModel, table=True):
@@ -72,7 +91,10 @@ class AuditAlert(SQLModel, table=True):
 
 
 class Unsealing(SQLModel, table=True):
-    """解封查看: somebody opened one sealed field of one ticket, for a purpose, until `expires_at` (art. 15)."""
+    """解封查看: somebody opened one sealed field of one ticket, for a purpose, until `expires_at` (art. 15).
+
+    One that stands in an approved export names it (`export_id`), and opens nothing on the screen.
+    """
 
     __tablename__ = "unsealings"
     id: int = key()
@@ -85,6 +107,7 @@ class Unsealing(SQLModel, table=True):
     explanation: str | None = long_text(nullable=True)
     opened_at: datetime
     expires_at: datetime
+    export_id: int | None = ref("exports.id", nullable=True)
 
     __table_args__ = (Index("ix_unsealings_actor", "actor", "opened_at"),)
 
@@ -121,5 +144,6 @@ class ExportRequest(SQLModel, table=True):
     expires_at: datetime | None = None
     rows: int | None = None
     sha256: str | None = Field(default=None, max_length=64)
+    opens_hours: int | None = None
     downloads: int = 0
     destroyed_at: datetime | None = None

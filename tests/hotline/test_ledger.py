@@ -37,6 +37,7 @@ def breaks(world: World, ticket_id: int) -> list[ledger.Break]:
 
 def tamper(world: World, statement: str) -> None:
     with Session(world.engine) as session:
+        session.execute(text("SET LOCAL hotline.rewriting = 'meant'"))  # past the append-only triggers
         session.execute(text(statement))
         session.commit()
 
@@ -52,7 +53,7 @@ def test_an_untouched_chain_is_whole(world: World) -> None:
         ("UPDATE ledger SET effective_at = effective_at - interval '1 day' WHERE seq = 2", 2),
         ("UPDATE ledger SET payload = payload || '{\"x\": 1}' WHERE seq = 1", 1),
         ("DELETE FROM ledger WHERE seq = 2", 2),
-        ("DELETE FROM ledger WHERE seq = 3", 2),
+        ("DELETE FROM ledger WHERE seq = 3", 3),
         (
             "INSERT INTO ledger SELECT ticket_id, 4, version, act, actor_kind, actor_id, actor_name, from_state, to_state, "
             "article, effective_at, recorded_at, payload, hash, hash FROM ledger WHERE seq = 3",
