@@ -52,8 +52,8 @@ def address_of(request: Request) -> str | None:
 
 
 def cookie_of(request: Request) -> str | None:
-    """The session cookie of a request, by either name."""
-    return request.cookies.get(COOKIE) or request.cookies.get(PLAIN_COOKIE)
+    """The session cookie of a request. The plain name counts only where it is set: elsewhere a neighbouring host may have planted it."""
+    return request.cookies.get(PLAIN_COOKIE if not wants_secure(request) else COOKIE)
 
 
 def identify(
@@ -82,17 +82,22 @@ def identify(
     return Who(replace(resumed.actor, address=address), resumed.owed, resumed.row, cookie)
 
 
-def _check_own_page(request: Request, cookie: str) -> None:
+def comes_from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that another site's page sent this."""
     origin = request.headers.get("origin")
     strange = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    cross = request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-    if strange or cross or not sessions.is_csrf(cookie, request.headers.get("x-csrf-token")):
+    return strange or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+def _check_own_page(request: Request, cookie: str) -> None:
+    token = request.headers.get("x-csrf-token")
+    if comes_from_elsewhere(request) or not sessions.is_csrf(cookie, token):
         raise ForgedRequest(
             "请求缺少有效的 X-CSRF-Token，或不是从本系统页面发出；请刷新页面后重试。", field="X-CSRF-Token"
         )
 
 
-def _secure(request: Request) -> bool:
+def wants_secure(request: Request) -> bool:
     """Whether the cookie must be `Secure`: always, but on this machine's own unencrypted address."""
     return request.url.scheme == "https" or request.url.hostname not in (
         "127.0.0.1",
@@ -104,7 +109,7 @@ def _secure(request: Request) -> bool:
 
 def set_cookie(request: Request, response: Response, cookie: str, settings: Settings) -> None:
     """Hand the browser its session: HttpOnly, SameSite=Lax, Secure; the `__Host-` name binds it to this host."""
-    secure = _secure(request)
+    secure = wants_secure(request)
     response.set_cookie(
         COOKIE if secure else PLAIN_COOKIE,
         cookie,
@@ -118,7 +123,7 @@ def set_cookie(request: Request, response: Response, cookie: str, settings: Sett
 
 def drop_cookie(request: Request, response: Response) -> None:
     """Take the session's cookie back."""
-    secure = _secure(request)
+    secure = wants_secure(request)
     response.delete_cookie(
         COOKIE if secure else PLAIN_COOKIE, path="/", secure=secure, httponly=True, samesite="lax"
     )

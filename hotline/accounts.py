@@ -12,12 +12,18 @@ from hotline import numbers
 from hotline.access import Actor
 from hotline.identity import MachineClient
 from hotline.organisation import AccessToken, OrgUnit, Person, Platform
-from workflow.errors import OrderInvalid
+from workflow.errors import OrderInvalid, RuleBroken
 from workflow.statute import DEFAULT_PACK
 from workflow.statute import load as load_pack
-from workflow.vocabulary import UNIT_STAFF, Level, PlatformKind, Role, Scope
+from workflow.vocabulary import STAFF, UNIT_STAFF, Level, PlatformKind, Role, Scope
 
 _SEES_BELOW = frozenset({Role.SUPERVISOR, Role.AUDITOR, Role.ADMIN})
+
+
+class NameTaken(RuleBroken):
+    """A login, code or client name that somebody has already."""
+
+    code = "name_taken"
 
 
 def add_platform(
@@ -66,10 +72,7 @@ def add_person(
     granted = frozenset(roles)
     if (platform is None) == (unit is None):
         raise OrderInvalid("人员须属于一个热线平台或一个承办单位。", field="platform")
-    if unit is not None and not granted <= UNIT_STAFF:
-        raise OrderInvalid("承办单位人员只能是承办经办人或单位负责人。", field="roles")
-    if unit is None and granted & UNIT_STAFF:
-        raise OrderInvalid("平台人员不能担任承办单位角色。", field="roles")
+    check_roles(granted, of_unit=unit is not None)
     person = Person(
         login=login,
         name=name,
@@ -80,6 +83,18 @@ def add_person(
     session.add(person)
     session.flush()
     return person
+
+
+def check_roles(roles: frozenset[Role], *, of_unit: bool) -> None:
+    """Whether one person may hold these roles there. Raises `OrderInvalid`: administrators and auditors are different people (三员分立)."""
+    if not roles <= STAFF:
+        raise OrderInvalid("人员不能担任来电人或系统角色。", field="roles")
+    if of_unit and not roles <= UNIT_STAFF:
+        raise OrderInvalid("承办单位人员只能是承办经办人或单位负责人。", field="roles")
+    if not of_unit and roles & UNIT_STAFF:
+        raise OrderInvalid("平台人员不能担任承办单位角色。", field="roles")
+    if {Role.ADMIN, Role.AUDITOR} <= roles:
+        raise OrderInvalid("管理员与审计员须由不同的人担任（三员分立）。", field="roles")
 
 
 def issue_token(
@@ -140,8 +155,12 @@ def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
     scopes = None if found.scopes is None else frozenset(Scope(scope) for scope in found.scopes)
     if person is not None:
         return _actor(session, person, unit, scopes) if person.active else None
+    place, machine = (
+        ("unit" if unit is not None else "platform"),
+        ("client" if client is not None else "machine"),
+    )
     return Actor(
-        kind="unit_machine" if unit is not None else "platform_machine",
+        kind=f"{place}_{machine}",
         id=found.client_id or found.id,
         name=found.label,
         roles=frozenset(Role(role) for role in found.roles),
@@ -150,6 +169,13 @@ def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
         platform_ids=frozenset({found.platform_id} - {None}),
         home_id=unit.platform_id if unit is not None else found.platform_id,
         scopes=scopes,
+    )
+
+
+def was_issued(session: Session, token: str) -> bool:
+    """Whether `token` was ever issued, though it may be revoked or over: showing it is no guess."""
+    return bool(
+        session.execute(select(func.count()).where(col(AccessToken.digest) == _digest(token))).scalar_one()
     )
 
 

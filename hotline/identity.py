@@ -10,18 +10,13 @@ from hotline.columns import key, ref
 
 
 class Credential(SQLModel, table=True):
-    """A person's means of signing in. The password is an Argon2id hash; the TOTP secret is sealed like a caller's fields.
-
-    `failures` counts wrong passwords and codes since the last success; `locked_until` grows with them.
-    """
+    """A person's means of signing in. The password is an Argon2id hash; the TOTP secret is sealed like a caller's fields."""
 
     __tablename__ = "credentials"
     person_id: int = Field(sa_column=Column(BigInteger, ForeignKey("people.id"), primary_key=True))
     password_hash: str | None = Field(default=None, max_length=200)
     password_changed_at: datetime | None = None
     must_change: bool = True
-    failures: int = 0
-    locked_until: datetime | None = None
     totp_secret: bytes | None = None
     totp_confirmed_at: datetime | None = None
     totp_last_step: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
@@ -30,6 +25,20 @@ class Credential(SQLModel, table=True):
     oidc_subject: str | None = Field(default=None, max_length=300)
 
     __table_args__ = (UniqueConstraint("oidc_issuer", "oidc_subject", name="ux_credentials_oidc"),)
+
+
+class SignInFailures(SQLModel, table=True):
+    """Wrong passwords and codes since the last success, by login: also of logins nobody has, so that a lock tells nothing.
+
+    Only the login's SHA-256 is kept. `locked_until` grows with `failures`; `tried_at` is the last try of any kind.
+    """
+
+    __tablename__ = "sign_in_failures"
+    login_digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    failures: int = 0
+    failed_at: datetime | None = None
+    locked_until: datetime | None = None
+    tried_at: datetime = Field(index=True)
 
 
 class LoginSession(SQLModel, table=True):

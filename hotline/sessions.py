@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
@@ -20,6 +20,7 @@ from workflow.vocabulary import Role
 
 SECOND_FACTOR_ROLES = frozenset({Role.SUPERVISOR, Role.ADMIN, Role.AUDITOR})
 _SEEN_EVERY = timedelta(minutes=1)
+_KEPT = timedelta(days=90)
 
 
 class Owed(StrEnum):
@@ -69,6 +70,48 @@ def open_session(
     return cookie
 
 
+def renew(session: Session, row: LoginSession, at: datetime, *, second_factor: bool = False) -> str:
+    """The session under a new cookie, after a rise of what it may do: an older cookie is worth nothing. It ends when it would have.
+
+    The caller commits.
+    """
+    cookie = secrets.token_urlsafe(32)
+    session.add(
+        LoginSession(
+            digest=_digest(cookie),
+            person_id=row.person_id,
+            method=row.method,
+            address=row.address,
+            user_agent=row.user_agent,
+            created_at=row.created_at,
+            seen_at=at,
+            expires_at=row.expires_at,
+            second_factor_at=at if second_factor else row.second_factor_at,
+        )
+    )
+    row.ended_at = at
+    session.add(row)
+    session.flush()
+    return cookie
+
+
+def live(session: Session, person_id: int, at: datetime, settings: Settings) -> list[LoginSession]:
+    """A person's sessions still in force, newest first."""
+    idle = at - timedelta(minutes=settings.session_idle_minutes)
+    return list(
+        session.execute(
+            select(LoginSession)
+            .where(
+                col(LoginSession.person_id) == person_id,
+                col(LoginSession.ended_at).is_(None),
+                col(LoginSession.expires_at) > at,
+                col(LoginSession.seen_at) > idle,
+            )
+            .order_by(col(LoginSession.id).desc())
+        ).scalars()
+    )
+
+
 def resume(session: Session, cookie: str, at: datetime, settings: Settings) -> Resumed | None:
     """The live session behind a cookie, or None: unknown, ended, idle too long, too old, or its person no longer active."""
     row = session.execute(
@@ -86,6 +129,13 @@ def resume(session: Session, cookie: str, at: datetime, settings: Settings) -> R
     if person.unit_id is not None and not session.get_one(OrgUnit, person.unit_id).active:
         return None
     return Resumed(found, actor_for(session, person), _owed(person, credential, found, at, settings))
+
+
+def was_opened(session: Session, cookie: str) -> bool:
+    """Whether `cookie` was ever a session's, though it may have ended: showing it is no guess."""
+    return bool(
+        session.execute(select(func.count()).where(col(LoginSession.digest) == _digest(cookie))).scalar_one()
+    )
 
 
 def touch(row: LoginSession, at: datetime) -> bool:
@@ -108,7 +158,10 @@ def _owed(
     must = (
         settings.second_factor == "required" and {Role(role) for role in person.roles} & SECOND_FACTOR_ROLES
     )
-    return Owed.ENROLMENT if must and not enrolled else None
+    proved = (
+        by_provider and row.second_factor_at is not None
+    )  # the provider asked for one of its own (amr mfa)
+    return Owed.ENROLMENT if must and not enrolled and not proved else None
 
 
 def _aged(credential: Credential, at: datetime, settings: Settings) -> bool:
@@ -143,6 +196,12 @@ def end_all(session: Session, person_id: int, at: datetime, *, but: int | None =
         row.ended_at = at
         session.add(row)
     return len(ended)
+
+
+def forget_old(session: Session, as_of: datetime) -> int:
+    """Drop sessions over for 90 days; returns how many. Who signed in when stays in the audit trail. The caller commits."""
+    dropped = session.execute(delete(LoginSession).where(col(LoginSession.expires_at) < as_of - _KEPT))
+    return int(dropped.rowcount)  # type: ignore[attr-defined]
 
 
 def _digest(cookie: str) -> bytes:

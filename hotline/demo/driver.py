@@ -6,8 +6,9 @@ is noticed and begun anew.
 
 import multiprocessing
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, time
 from multiprocessing.connection import Connection
@@ -38,9 +39,11 @@ _FILL_LOCK: Final = 12345_100
 _FEW: Final = 150
 
 Logins = dict[str, Any]
+Stock = Callable[[Session, Mapping[str, organisation.Hotline], datetime, datetime], int]
+"""Fills what lies above this package, the knowledge base, for these platforms as of the opening and of now."""
 
 
-def ensure_demo(url: str, settings: Settings, *, now: datetime) -> Logins:
+def ensure_demo(url: str, settings: Settings, *, now: datetime, stock: Stock | None = None) -> Logins:
     """Fill an empty (or half-filled) database with the demo; leave any other as it is. Returns the demo's logins, if it is one.
 
     `url` is a migrated database; `now` (aware) is the end of the simulated half year. Safe to call again, and from two
@@ -50,7 +53,7 @@ def ensure_demo(url: str, settings: Settings, *, now: datetime) -> Logins:
         with Session(engine) as session:
             state = _standing(session)
         if state == "empty":
-            return _fill(engine, url, settings, now, TICKETS, SEED, progress=True)
+            return _fill(engine, url, settings, now, TICKETS, SEED, progress=True, stock=stock)
         with Session(engine) as session:
             return (
                 _logins(session, settings, now) if organisation.has_demo_logins(session) else {"people": []}
@@ -65,13 +68,14 @@ def reset_and_fill(
     tickets: int = TICKETS,
     seed: int = SEED,
     progress: bool = True,
+    stock: Stock | None = None,
 ) -> Logins:
     """Drop everything in the migrated database at `url` and fill it with `tickets` tickets of the half year up to `now`.
 
     The same seed, `now` and number give the same tickets. Returns the logins.
     """
     with _engine(url) as engine, _alone(engine):
-        return _fill(engine, url, settings, now, tickets, seed, progress=progress)
+        return _fill(engine, url, settings, now, tickets, seed, progress=progress, stock=stock)
 
 
 def logins_text(logins: Logins) -> str:
@@ -80,7 +84,12 @@ def logins_text(logins: Logins) -> str:
     if not people:
         return "数据库中已有数据，未填入演示数据。用 hotline token issue 登录名 可签发访问令牌。"
     width = max(_columns(row["name"]) for row in people)
-    lines = ["演示登录（请求头 Authorization: Bearer 令牌）："]
+    factor = "须绑定动态验证码" if logins["second_factor"] == "required" else "动态验证码可绑定，不强制"
+    lines = [
+        f"演示口令（下列人员登录名通用，接口除外）：{logins['password']}",
+        f"第二因素：督办主管、管理员、审计员{factor}（HOTLINE_SECOND_FACTOR={logins['second_factor']}）",
+        "演示令牌（请求头 Authorization: Bearer 令牌）：",
+    ]
     lines += [
         f"  {_wide(row['role'], 14)}{_wide(row['name'], width + 2)}{row['login']:<20}{row['token']}"
         for row in people
@@ -139,6 +148,7 @@ def _empty(engine: Engine, office: Office) -> None:
         _forget_files(session, office.blobs)
         listed = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'alembic_version'"
         tables = list(session.execute(text(listed)).scalars())
+        session.execute(text("SET LOCAL hotline.rewriting = 'meant'"))  # ledger and audit are append-only
         session.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
         listed = "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'S' AND relname LIKE 'ticket\\_seq\\_%' AND relnamespace = current_schema()::regnamespace"
         for sequence in session.execute(text(listed)).scalars().all():
@@ -149,12 +159,19 @@ def _empty(engine: Engine, office: Office) -> None:
 def _forget_files(session: Session, blobs: BlobStore) -> None:
     for sha256 in session.execute(select(col(Attachment.sha256)).distinct()).scalars():
         blobs.destroy(sha256)
+    shutil.rmtree(blobs.folder / "exports", ignore_errors=True)
 
 
 def _logins(session: Session, settings: Settings, now: datetime) -> Logins:
-    people = organisation.issue_logins(session, load_or_make_key(settings.data_dir), now)
+    key = load_or_make_key(settings.data_dir)
+    people = organisation.issue_logins(session, key, now)
+    organisation.give_password(session, key)
     session.commit()
-    return {"people": people}
+    return {
+        "people": people,
+        "password": organisation.password_of(key),
+        "second_factor": settings.second_factor,
+    }
 
 
 # --- filling ---------------------------------------------------------------------------------------------------------
@@ -168,13 +185,21 @@ class _Crew(Protocol):
 
 
 def _fill(
-    engine: Engine, url: str, settings: Settings, now: datetime, tickets: int, seed: int, *, progress: bool
+    engine: Engine,
+    url: str,
+    settings: Settings,
+    now: datetime,
+    tickets: int,
+    seed: int,
+    *,
+    progress: bool,
+    stock: Stock | None,
 ) -> Logins:
     office = open_office(settings)
     _empty(engine, office)
     with Session(engine) as session:
         session.execute(text("SET synchronous_commit = off"))
-        _found(session, office, settings, now, tickets, seed)
+        _found(session, office, settings, now, tickets, seed, stock)
     with (
         _crew(engine, url, settings, office, seed, now, tickets) as crew,
         _telling(tickets, shown=progress) as tell,
@@ -185,6 +210,8 @@ def _fill(
     with Session(engine) as session:
         logins = _logins(session, settings, now)
         session.execute(text("DELETE FROM people WHERE login = :login"), {"login": _MARK})
+        session.execute(text("SET LOCAL hotline.rewriting = 'meant'"))
+        session.execute(text("TRUNCATE audit_days"))  # signed meanwhile by a server left running: the days were not over
         session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
@@ -192,7 +219,13 @@ def _fill(
 
 
 def _found(
-    session: Session, office: Office, settings: Settings, now: datetime, tickets: int, seed: int
+    session: Session,
+    office: Office,
+    settings: Settings,
+    now: datetime,
+    tickets: int,
+    seed: int,
+    stock: Stock | None,
 ) -> None:
     """Reference data, platforms, units, people, emergencies; in one transaction with the mark of an unfinished filling."""
     opened = now - plan.SPAN
@@ -206,7 +239,10 @@ def _found(
     )
     mark.active = False
     _, declared = plan.half_year(seed, now, tickets, office.calendars.of(None))
-    floors.declare(session, office, organisation.roster(session, seed), declared)
+    hotlines = organisation.roster(session, seed)
+    floors.declare(session, office, hotlines, declared)
+    if stock is not None:
+        stock(session, hotlines, opened, now)
     session.commit()
 
 

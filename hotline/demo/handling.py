@@ -11,6 +11,7 @@ from hotline.demo.organisation import PROVINCE, Unit
 from hotline.orders import (
     AnswerCitizenOrder,
     AttachOrder,
+    ConfidentialOrder,
     ConvertOrder,
     CoordinateOrder,
     DesignateOrder,
@@ -109,6 +110,7 @@ def dispatched(life: Life) -> Story:
             return
     co_units = _co_units(life, right)
     yield from _dispatch(life, right, co_units)
+    yield from _kept_confidential(life)
     if not co_units and life.chance(0.02 + right.nature.careless / 8):
         yield from _improperly_returned(life, right)
     yield from handled(life)
@@ -140,6 +142,16 @@ def _dispatch(life: Life, lead: Unit, co_units: tuple[Unit, ...], emergency: int
     life.helping = {unit.id for unit in co_units}
     for unit in co_units:
         life.begin(_helped(life, unit))
+
+
+def _kept_confidential(life: Life) -> Story:
+    """A complainant calls again, afraid that the unit learns who they are (art. 15)."""
+    assert life.case is not None
+    if life.said.matter is not Matter.COMPLAINT or life.case.ticket.confidential or not life.chance(0.06):
+        return
+    yield life.at + life.pace.minutes(3, 40)
+    order = ConfidentialOrder(reason="来电人担心被反映的单位得知身份，要求为其保密。")
+    life.act(life.someone(Role.AGENT), aftercare.keep_confidential, order)
 
 
 def dispatched_in_emergency(life: Life, crisis: int) -> Story:

@@ -11,11 +11,13 @@ from importlib.resources import files
 from random import Random
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
-from hotline import accounts
+from hotline import accounts, passwords
 from hotline.access import Actor
+from hotline.identity import Credential
 from hotline.organisation import AccessToken, OrgUnit, Person, Platform
 from workflow.vocabulary import Level, Role, UnitKind
 
@@ -119,6 +121,31 @@ def _add_unit_staff(session: Session, unit: OrgUnit) -> None:
 def token_of(key: bytes, login: str) -> str:
     """The demo token of a login: the same for the same installation key, another on every other installation."""
     return f"demo-{login}-{hmac.new(key, f'hotline12345/demo/{login}'.encode(), hashlib.sha256).hexdigest()[:32]}"
+
+
+def password_of(key: bytes) -> str:
+    """The one demo password of everybody of the demo, for the same installation key."""
+    return f"Yan-{hmac.new(key, b'hotline12345/demo/password', hashlib.sha256).hexdigest()[:12]}-Shi"
+
+
+def give_password(session: Session, key: bytes) -> None:
+    """Everybody of the demo signs in with the demo password, but those who have changed it. Hashed once. The caller commits.
+
+    Those still with it have no `password_changed_at`: it does not age.
+    """
+    demo = col(Credential.password_changed_at).is_(None), col(Credential.password_hash).is_not(None)
+    kept = session.execute(select(col(Credential.password_hash)).where(*demo).limit(1)).scalar()
+    password = password_of(key)
+    if kept is None or not passwords.verify(password, kept)[0]:
+        kept = passwords.hashed(password)
+        session.execute(update(Credential).where(*demo).values(password_hash=kept))
+    row: dict[str, Any] = {"password_hash": kept, "must_change": False, "recovery_digests": []}
+    missing = select(col(Person.id)).where(
+        col(Person.active), col(Person.id).not_in(select(col(Credential.person_id)))
+    )
+    rows = [row | {"person_id": person} for person in session.execute(missing).scalars()]
+    if rows:
+        session.execute(insert(Credential).on_conflict_do_nothing(), rows)
 
 
 def issue_logins(session: Session, key: bytes, at: datetime) -> list[dict[str, str]]:

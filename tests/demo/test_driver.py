@@ -198,8 +198,8 @@ def test_resetting_takes_the_old_files_along(database_url: str, settings: Settin
         ticket = session.execute(select(Ticket)).scalar_one()
         session.execute(
             text(
-                "INSERT INTO attachments (ticket_id, file_class, name, media_type, size, sha256, added_by, added_at, held)"
-                " VALUES (:ticket, 'other', 'x', 'text/plain', 9, :sha256, 'x', now(), false)"
+                "INSERT INTO attachments (ticket_id, file_class, audience, name, media_type, size, sha256, added_by, added_at, held)"
+                " VALUES (:ticket, 'other', 'all', 'x', 'text/plain', 9, :sha256, 'x', now(), false)"
             ),
             {"ticket": ticket.id, "sha256": blob.sha256},
         )
