@@ -15,6 +15,7 @@ def make_engine(url: str, *, pool_size: int = 20) -> Engine:
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=False,
+        hide_parameters=True,  # an error names the statement, never what a caller said in it
         connect_args={
             "options": "-c timezone=UTC -c statement_timeout=60000 -c lock_timeout=15000",
             "connect_timeout": 10,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from hotline import supervision
+from hotline import recordings
 from hotline.models import Attachment
 from tests import world as w
 from tests.api.conftest import Api
@@ -149,21 +149,36 @@ def test_empty_and_too_large_files_are_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("sent", "name"),
     [
-        ("../../etc/passwd", "passwd"),
+        ("../../etc/passwd", "passwd.pdf"),
         ("C:\\windows\\system32\\报告.pdf", "报告.pdf"),
-        ("/", "未命名"),
-        ("..", ".."),
+        ("/", "未命名.pdf"),
+        ("..", "未命名.pdf"),
+        (".htaccess", "htaccess.pdf"),
+        ("...隐藏.pdf", "隐藏.pdf"),
         (
             "关于测试小区暖气不热问题的情况说明" * 8 + ".pdf",
             "关于测试小区暖气不热问题的情况说明" * 8 + ".pdf",
         ),
-        ("a\u202efdp.exe", "a\u202efdp.exe"),
+        ("长" * 196 + ".pdf", "长" * 196 + ".pdf"),
+        ("长" * 200, "长" * 196 + ".pdf"),
+        ("a\u202efdp.exe", "afdp.exe.pdf"),
+        ("通知\u200b\ufeff\u2066.pdf", "通知.pdf"),
+        ("a.pdf.exe", "a.pdf.exe.pdf"),
+        ("a.html", "a.html.pdf"),
+        ("报告.PDF", "报告.PDF"),
+        ("报告.pdf. . ", "报告.pdf"),
+        ("CON", "_CON.pdf"),
+        ("nul.pdf", "_nul.pdf"),
+        ("COM1.报告.pdf", "_COM1.报告.pdf"),
+        ("合同.pdf", "合同.pdf"),
         ("😀 emoji 空 格.pdf", "😀 emoji 空 格.pdf"),
-        ("<img src=x onerror=alert(1)>.png", "<img src=x onerror=alert(1)>.png"),
+        ("<img src=x onerror=alert(1)>.png", "_img src=x onerror=alert(1)_.png.pdf"),
         ("a'; DROP TABLE x;--.pdf", "a'; DROP TABLE x;--.pdf"),
     ],
 )
-def test_a_files_name_keeps_no_path_and_never_breaks_the_header(api: Api, sent: str, name: str) -> None:
+def test_a_files_name_is_safe_to_save_under_and_never_breaks_the_header(
+    api: Api, sent: str, name: str
+) -> None:
     number = api.take()
     file = kept(api, number, PDF, sent)
     assert file["name"] == name
@@ -264,7 +279,7 @@ def archived_with(api: Api, *contents: bytes) -> tuple[str, list[int]]:
 def destroy(api: Api) -> Callable[[datetime], int]:
     def run(as_of: datetime) -> int:
         with Session(api.world.engine) as session:
-            count = supervision.destroy_expired_recordings(session, api.world.office, as_of)
+            count = recordings.destroy_expired_recordings(session, api.world.office, as_of)
             session.commit()
             return count
 
