@@ -17,6 +17,7 @@ from workflow.vocabulary import (
     QuestionState,
     RecallReason,
     Relation,
+    Upkeep,
     VersionState,
 )
 
@@ -34,6 +35,7 @@ class Article(SQLModel, table=True):
 
     `current_version` is the newest wording, `published_version` the one agents read. A prefecture's article may add to or override
     a province's (`source_id`, `relation`); one that came from another platform by synchronisation keeps its `origin`.
+    `compared_version` is the published wording last compared with its neighbours for duplicates and contradictions.
     """
 
     __tablename__ = "knowledge_articles"
@@ -50,6 +52,7 @@ class Article(SQLModel, table=True):
     origin: str | None = Field(default=None, max_length=100)
     review_on: date | None = _day()
     withdrawn_at: datetime | None = None
+    compared_version: int | None = None
 
     __table_args__ = (
         UniqueConstraint("platform_id", "origin", name="ux_knowledge_articles_origin"),
@@ -64,7 +67,8 @@ class Article(SQLModel, table=True):
 class ArticleVersion(SQLModel, table=True):
     """One immutable wording: question, standard answer (答复口径, Markdown), 办事指南 fields, and where it stands.
 
-    `guide` holds conditions, materials, steps, limit, place, phone, fee (texts); `valid_until` is inclusive.
+    `guide` holds conditions, materials, steps, limit, place, phone, fee (texts); `valid_until` is inclusive. `corrects`: what earlier
+    versions said was wrong, so whoever was told one of them is to be called back.
     """
 
     __tablename__ = "knowledge_versions"
@@ -84,6 +88,7 @@ class ArticleVersion(SQLModel, table=True):
     valid_until: date | None = _day()
     review_on: date | None = _day()
     change_note: str | None = long_text(nullable=True)
+    corrects: bool = False
     content_sha256: str = Field(max_length=64)
     ticket_id: int | None = ref("tickets.id", nullable=True, index=True)
     written_by: str = Field(max_length=100)
@@ -97,8 +102,10 @@ class ArticleVersion(SQLModel, table=True):
         Index(
             "ix_knowledge_versions_expiry",
             "valid_until",
-            postgresql_where=text("valid_until IS NOT NULL AND state = 'published'"),
+            postgresql_where=text("valid_until IS NOT NULL AND published_at IS NOT NULL"),
         ),
+        Index("ix_knowledge_versions_corrects", "published_at", postgresql_where=text("corrects")),
+        Index("ix_knowledge_versions_withdrawn", "ended_at", postgresql_where=text("state = 'withdrawn'")),
     )
 
 
@@ -127,6 +134,7 @@ class ArticleStep(SQLModel, table=True):
     step: KnowledgeStep = word(KnowledgeStep)
     actor: str = Field(max_length=60)
     actor_name: str = Field(max_length=100)
+    unit_id: int | None = ref("units.id", nullable=True)
     at: datetime
     note: str | None = long_text(nullable=True)
 
@@ -171,16 +179,21 @@ class Telling(SQLModel, table=True):
 
 
 class Recall(SQLModel, table=True):
-    """更正回访: a caller who was told an answer that has since been corrected, expired or withdrawn, to be called back."""
+    """更正回访: a caller who was told an answer that has since been corrected, expired or withdrawn, to be called back.
+
+    `by_version` is the version whose publication, expiry or withdrawal is the reason.
+    """
 
     __tablename__ = "knowledge_recalls"
     id: int = key()
     telling_id: int = ref("knowledge_tellings.id")
     platform_id: int = ref("platforms.id", index=True)
     reason: RecallReason = word(RecallReason)
+    by_version: int
     listed_at: datetime
     settled_by: str | None = Field(default=None, max_length=100)
     settled_at: datetime | None = None
+    reached: bool | None = None
     remark: str | None = long_text(nullable=True)
 
     __table_args__ = (UniqueConstraint("telling_id", "reason", name="ux_knowledge_recalls"),)
@@ -213,7 +226,7 @@ class UnitQuestion(SQLModel, table=True):
         Index(
             "ix_knowledge_questions_due",
             "due_at",
-            postgresql_where=text("answered_at IS NULL AND lapsed_at IS NULL"),
+            postgresql_where=text("state = 'asked' AND lapsed_at IS NULL"),
         ),
     )
 
@@ -229,6 +242,40 @@ class MissedSearch(SQLModel, table=True):
     settled_at: datetime | None = None
     settled_by: str | None = Field(default=None, max_length=100)
     article_id: int | None = ref("knowledge_articles.id", nullable=True)
+
+
+class SourceLink(SQLModel, table=True):
+    """来源链接: whether the page an article rests on could still be read, looked at at most once a day however many cite it."""
+
+    __tablename__ = "knowledge_links"
+    url: str = Field(sa_column=Column(Text, primary_key=True))
+    checked_at: datetime
+    status: int | None = None
+    problem: str | None = Field(default=None, max_length=200)
+    failing_since: datetime | None = None
+
+
+class ArticlePair(SQLModel, table=True):
+    """疑似重复或矛盾: two published articles on one matter in one area; `detail` says what is alike and what differs.
+
+    `article_id` is the smaller key. A pair somebody settled comes back only when one of the two is worded anew.
+    """
+
+    __tablename__ = "knowledge_pairs"
+    article_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("knowledge_articles.id"), primary_key=True)
+    )
+    other_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("knowledge_articles.id"), primary_key=True, index=True)
+    )
+    kind: Upkeep = word(Upkeep)
+    version: int
+    other_version: int
+    detail: dict[str, Any] = json_object()
+    found_at: datetime
+    settled_at: datetime | None = None
+    settled_by: str | None = Field(default=None, max_length=100)
+    remark: str | None = long_text(nullable=True)
 
 
 class Peer(SQLModel, table=True):

@@ -1,0 +1,192 @@
+"""What people hand in to the knowledge base: an article's content, and what goes with a step of its life."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+
+from hotline.orders import Code, Demanded, Line, Order, Prose, keepable, says_something
+from workflow.vocabulary import ArticleKind, Relation
+
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500),
+    AfterValidator(keepable),
+    AfterValidator(says_something),
+]
+AreaCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,12}$")]
+CategoryCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
+_URL = re.compile(r"https?://[^\s/?#@\\]+([/?#][^\s\\]*)?", re.IGNORECASE)
+_FIRST, _LAST = date(1949, 10, 1), date(2999, 12, 31)
+
+
+def _checked_url(url: str) -> str:
+    if not _URL.fullmatch(url):
+        raise ValueError("来源网址应以 http:// 或 https:// 开头")
+    return url
+
+
+def _checked_day(day: date) -> date:
+    if not _FIRST <= day <= _LAST:
+        raise ValueError("日期超出可用范围，请核对年份")
+    return day
+
+
+Url = Annotated[
+    str,
+    StringConstraints(min_length=10, max_length=2000),
+    AfterValidator(keepable),
+    AfterValidator(_checked_url),
+]
+Day = Annotated[date, AfterValidator(_checked_day)]
+
+LABELS: Final[dict[str, str]] = {
+    "question": "标题（问题）",
+    "answer": "答复口径",
+    "kind": "知识类型",
+    "department": "实施部门",
+    "region": "适用地区",
+    "matter_type": "事项类型",
+    "matter_level": "事项层级",
+    "theme": "主题",
+    "service_object": "服务对象",
+    "conditions": "办理条件",
+    "materials": "办理材料",
+    "steps": "办理流程",
+    "limit": "承诺办结时限",
+    "statutory_limit": "法定办结时限",
+    "visits": "到办事现场次数",
+    "place": "办理地点",
+    "window": "办理窗口",
+    "phone": "咨询电话",
+    "complaint_phone": "监督投诉电话",
+    "fee": "收费",
+    "legal_basis": "法律依据",
+    "categories": "诉求分类",
+    "areas": "适用区划",
+    "synonyms": "同义词",
+    "source_url": "来源网址",
+    "valid_from": "有效期起",
+    "valid_until": "有效期止",
+    "review_on": "复核日期",
+}
+"""The Chinese name of each field of an article, of its guide too."""
+
+_LIMIT = re.compile(r"(\d{1,4})\s*[（(]?\s*个?\s*(工作日|自然日|日|天)\s*[)）]?")
+_AT_ONCE = frozenset({"当场办结", "即时办结", "即办", "即办件", "当日办结"})
+
+
+def parse_limit(text: str) -> tuple[int, str] | None:
+    """A limit as days and what they are, `working_day` or `day`: «7(工作日)», «15个自然日», «当场办结» (0). None if it can't be read."""
+    if text.strip() in _AT_ONCE:
+        return 0, "working_day"
+    match = _LIMIT.fullmatch(text.strip())
+    if match is None:
+        return None
+    return int(match[1]), "working_day" if match[2] == "工作日" else "day"
+
+
+class Guide(Order):
+    """办事指南: who may ask, with what, how, within which time, where. Texts; the limits are also read as days."""
+
+    department: Line | None = None
+    region: Line | None = None
+    matter_type: Line | None = None
+    matter_level: Line | None = None
+    theme: Line | None = None
+    service_object: Line | None = None
+    conditions: Prose | None = None
+    materials: Prose | None = Field(default=None, description="每行一项")
+    steps: Prose | None = Field(default=None, description="每行一步")
+    limit: Line | None = Field(default=None, description="承诺办结时限，如 7个工作日")
+    statutory_limit: Line | None = None
+    visits: int | None = Field(default=None, ge=0, le=99)
+    place: Prose | None = None
+    window: Line | None = None
+    phone: Prose | None = None
+    complaint_phone: Prose | None = None
+    fee: Prose | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """What is kept: the fields given, and each limit that can be read also as days."""
+        data = self.model_dump(exclude_none=True)
+        for name in ("limit", "statutory_limit"):
+            read = parse_limit(data.get(name, ""))
+            if read is not None:
+                data[f"{name}_days"], data[f"{name}_unit"] = read
+        return data
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self | None:
+        """The guide that was kept as `data`, None where there was none."""
+        given = {name: value for name, value in data.items() if name in cls.model_fields}
+        return cls.model_validate(given) if given else None
+
+
+class ArticleOrder(Order):
+    """One wording of an article: the question, the standard answer (答复口径, Markdown), the guide, where and when it holds."""
+
+    question: Title
+    answer: Demanded = Field(description="答复口径，Markdown")
+    kind: ArticleKind | None = Field(default=None, description="缺省：有办事指南内容为办事指南，否则为问答")
+    guide: Guide | None = None
+    legal_basis: Prose | None = None
+    categories: list[CategoryCode] = Field(default=[], max_length=20)
+    areas: list[AreaCode] = Field(default=[], max_length=100, description="适用的行政区划，缺省为平台辖区")
+    unit: Code | None = Field(default=None, description="负责答复口径的承办单位代码；承办单位编写时为本单位")
+    synonyms: list[Line] = Field(default=[], max_length=50)
+    valid_from: Day | None = None
+    valid_until: Day | None = Field(default=None, description="有效期的最后一天，含当天")
+    review_on: Day | None = Field(default=None, description="下次复核的日期；缺省为发布后一年")
+    source_url: Url | None = None
+    change_note: Prose | None = Field(default=None, description="本次修改的说明")
+    corrects: bool = Field(default=False, description="此前版本的答复有误，曾被告知的来电人应当回访更正")
+    source: Annotated[int, Field(ge=1, le=2**62)] | None = Field(
+        default=None, description="所补充或替代的上级平台知识编号（仅新增时）"
+    )
+    relation: Relation | None = None
+    keep_files: list[Annotated[int, Field(ge=1, le=2**62)]] | None = Field(
+        default=None, max_length=100, description="新版本保留上一版的哪些附件；缺省为全部"
+    )
+    based_on: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        default=None, description="修改所依据的版本号；他人已保存更新的版本时返回 412"
+    )
+
+    @field_validator("areas")
+    @classmethod
+    def _whole_codes(cls, areas: list[str]) -> list[str]:
+        return _each_once(code.ljust(12, "0") for code in areas)
+
+    @field_validator("categories", "synonyms", "keep_files")
+    @classmethod
+    def _no_doubles(cls, given: list[Any] | None) -> list[Any] | None:
+        return None if given is None else _each_once(given)
+
+    @field_validator("synonyms")
+    @classmethod
+    def _of_one_line(cls, given: list[str]) -> list[str]:
+        if any("\n" in each or "\r" in each for each in given):
+            raise ValueError("同义词不能含换行")
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
+            raise ValueError("有效期止早于有效期起")
+        if (self.source is None) != (self.relation is None):
+            raise ValueError("补充或替代上级知识时，须同时填写 source 和 relation")
+        return self
+
+
+def _each_once(given: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(given))
+
+
+class StepOrder(Order):
+    """What goes with a step: the version meant (缺省：最新版，撤下和复核为已发布版), and a reason where one is owed."""
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    reason: Prose | None = None
+    review_on: Day | None = Field(default=None, description="复核无变化时的下次复核日期；缺省为一年后")
