@@ -17,7 +17,7 @@ from hotline.case import Case, Desk
 from hotline.organisation import Platform
 from hotline.shapes import ActResult
 from hotline.views import Reader
-from knowledge_base import articles
+from knowledge_base import articles, telling
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act
 
@@ -53,7 +53,7 @@ ACT_ROUTES: tuple[ActRoute, ...] = (
     ),
     ActRoute(
         Act.ANSWER_AT_ONCE,
-        intake.answer_at_once,
+        telling.answer_at_once,
         o.AnswerOrder,
         {"answer": "身份证补领可在任一派出所户籍窗口办理。"},
     ),
@@ -217,16 +217,22 @@ def _has_defaults(order: type[o.Order]) -> bool:
     return all(not field.is_required() for field in order.model_fields.values())
 
 
-def _act_endpoint(route: ActRoute) -> Callable[..., Response]:
-    def perform(number: str, order: o.Order, edge: Edge) -> Response:
-        _check_knowledge(edge, order)
-        return _perform(edge, order, lambda desk: route.command(desk, number, order))
+def perform_act(
+    route: ActRoute, number: str, order: o.Order, edge: Edge, *, extra_fingerprint: str = ""
+) -> Response:
+    """Do one act for whoever asks; see `Edge.perform`."""
+    _check_knowledge(edge, order)
+    return _perform(
+        edge, order, lambda desk: route.command(desk, number, order), extra_fingerprint=extra_fingerprint
+    )
 
+
+def _act_endpoint(route: ActRoute) -> Callable[..., Response]:
     default = Body(default_factory=route.order) if _has_defaults(route.order) else Body(openapi_examples=None)
     body: Any = Annotated[route.order, default]
 
     def endpoint(number: Any, order: Any, edge: Any) -> Response:
-        return perform(number, order, edge)
+        return perform_act(route, number, order, edge)
 
     endpoint.__annotations__ = {"number": NumberPath, "order": body, "edge": EdgeDep, "return": Response}
     endpoint.__name__ = route.act.value
@@ -235,15 +241,14 @@ def _act_endpoint(route: ActRoute) -> Callable[..., Response]:
 
 
 def _check_knowledge(edge: Edge, order: o.Order) -> None:
-    """A version of an article that a ticket is to remember must exist."""
-    name = getattr(order, "knowledge_version", None) or (
-        order.article if isinstance(order, o.KnowledgeOrder) else None
-    )
-    if name is not None:
+    """An article that a ticket is to remember must exist: one told (whether it may be told today: `telling`), or one a unit hands in."""
+    if isinstance(order, o.KnowledgeOrder) and order.article is not None:
+        articles.reportable(edge.session, edge.actor, order.article)
+    elif (name := getattr(order, "knowledge_version", None)) is not None:
         articles.find(edge.session, edge.actor, name)
 
 
-def _perform(edge: Edge, order: o.Order, command: Callable[[Desk], Case], *, status: int = 200) -> Response:
+def _perform(edge: Edge, order: o.Order, command: Callable[[Desk], Case], *, status: int = 200, extra_fingerprint: str = "") -> Response:
     reader = Reader(
         edge.session, edge.actor, edge.runtime.office, edge.at
     )  # the command brings the calendars up to date
@@ -252,6 +257,7 @@ def _perform(edge: Edge, order: o.Order, command: Callable[[Desk], Case], *, sta
         command,
         lambda case: reader.result(case.ticket, case.assignments, case.clocks),
         status=status,
+        extra_fingerprint=extra_fingerprint,
         version=lambda case: case.ticket.version,
     )
 
@@ -355,7 +361,7 @@ def take(new: NewTicket, edge: EdgeDep) -> Response:
     platform_id = _platform_id(edge, new.platform)
     verb = Act(new.decision.act)
     return _perform(
-        edge, new, lambda desk: intake.take(desk, new.demand, verb, new.decision, platform_id), status=201
+        edge, new, lambda desk: telling.take(desk, new.demand, verb, new.decision, platform_id), status=201
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from api import cli_audit, cli_exchange, cli_keys, cli_knowledge, cli_people
 from calendar_cn.arrangements import ArrangementInvalid
 from calendar_cn.working_days import CalendarRange, WorkCalendar
 from workflow.certificate import certify
@@ -29,14 +30,23 @@ app = typer.Typer(
 )
 calendar_app = typer.Typer(help="工作日日历：推算、查看、加载放假安排。", no_args_is_help=True)
 ticket_app = typer.Typer(help="查看工单。", no_args_is_help=True)
-token_app = typer.Typer(help="访问令牌。", no_args_is_help=True)
 db_app = typer.Typer(help="内置数据库。", no_args_is_help=True)
 import_app = typer.Typer(help="导入行政区划、诉求分类。", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 app.add_typer(calendar_app, name="calendar")
 app.add_typer(ticket_app, name="ticket")
-app.add_typer(token_app, name="token")
+app.add_typer(cli_people.user_app, name="user")
+app.add_typer(cli_people.client_app, name="client")
+app.add_typer(cli_people.token_app, name="token")
+app.add_typer(cli_people.platform_app, name="platform")
 app.add_typer(db_app, name="db")
+app.add_typer(cli_audit.audit_app, name="audit")
+cli_exchange.install(app)
+app.command("recordings")(cli_audit.recordings)
+app.add_typer(cli_keys.keys_app, name="keys")
+app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
+app.command("conceal")(cli_keys.conceal)
+app.command("subject-report")(cli_keys.subject_report)
 
 AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
 
@@ -228,9 +238,9 @@ def ticket_show(number: Annotated[str, typer.Argument(help="工单编号。")], 
 @app.command()
 def verify(as_json: AsJson = False) -> None:
     """核对全部工单的台账哈希链，指出被改动、删除或插入的记录；有异常时退出码为 1。"""
-    from api import operations
+    from api import operations_audit
 
-    data, text = operations.verify_ledgers()
+    data, text = operations_audit.verify(None, [], audits=False, progress=not as_json)
     _say(as_json, data, text)
     if data["breaks"]:
         raise typer.Exit(1)
@@ -258,15 +268,6 @@ def import_categories(
     _say(as_json, {"imported": count}, f"已导入 {count} 条诉求分类。")
 
 
-@token_app.command("issue")
-def token_issue(login: Annotated[str, typer.Argument(help="登录名。")], as_json: AsJson = False) -> None:
-    """为一个人员签发新的访问令牌；令牌只显示这一次。"""
-    from api import operations
-
-    token = operations.issue_token(login)
-    _say(as_json, {"login": login, "token": token}, token)
-
-
 @db_app.command("stop")
 def db_stop(as_json: AsJson = False) -> None:
     """停止内置数据库（数据保留）。"""
@@ -284,7 +285,7 @@ def docs(
     folder: Annotated[Path, typer.Option(help="文档所在的目录。")] = Path("docs"),
     as_json: AsJson = False,
 ) -> None:
-    """由规则表生成 docs/statute.md 和 docs/lifecycle.md。"""
+    """由规则表生成 docs/statute.md、docs/lifecycle.md 和 docs/units.zh-CN.md。"""
     from api import docs as generated
 
     stale = (

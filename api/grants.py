@@ -9,7 +9,10 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from hotline.access import Actor
+from hotline.access import OPENS, Actor
+from hotline.exports import ASKERS
+from knowledge_base.articles import CHECKERS, WRITERS
+from knowledge_base.lifecycle import BY_ROUTE, roles_of
 from workflow.errors import AccessRefused, ActNotGranted, RuleBroken
 from workflow.lifecycle import MOVES
 from workflow.vocabulary import PLATFORM_STAFF, STAFF, UNIT_STAFF, Act, Role, Scope
@@ -48,6 +51,43 @@ def _intake() -> frozenset[Role]:
 GRANTS: Final[dict[str, Grant]] = {
     # session
     "me": Grant(STAFF, Scope.REFERENCE, unfinished=True),
+    "read_session": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "sign_out": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "change_password": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "give_code": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "enrol_totp": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "confirm_totp": Grant(STAFF, Scope.SESSION, unfinished=True),
+    "list_sessions": Grant(STAFF, Scope.SESSION),
+    "end_session": Grant(STAFF, Scope.SESSION),
+    # people, machines, structure
+    "list_people": Grant(frozenset({R.ADMIN, R.AUDITOR, R.UNIT_LEAD}), Scope.ACCOUNTS),
+    "read_person": Grant(frozenset({R.ADMIN, R.AUDITOR, R.UNIT_LEAD}), Scope.ACCOUNTS),
+    "create_person": Grant(frozenset({R.ADMIN, R.UNIT_LEAD}), Scope.ACCOUNTS),
+    **{
+        name: Grant(frozenset({R.ADMIN}), Scope.ACCOUNTS)
+        for name in (
+            "change_person",
+            "grant_roles",
+            "disable_person",
+            "enable_person",
+            "unlock_person",
+            "reset_password",
+            "reset_second_factor",
+            "transfer_tickets",
+            "create_client",
+            "rotate_client",
+            "revoke_client",
+            "add_unit",
+            "change_unit",
+            "add_platform",
+            "change_platform",
+        )
+    },
+    "list_clients": Grant(frozenset({R.ADMIN, R.AUDITOR}), Scope.ACCOUNTS),
+    "list_tokens": Grant(STAFF, Scope.ACCOUNTS),
+    "issue_token": Grant(STAFF, Scope.ACCOUNTS),
+    "revoke_token": Grant(STAFF, Scope.ACCOUNTS),
+    "list_platforms": Grant(STAFF, Scope.REFERENCE),
     # reference
     "vocabulary": Grant(STAFF, Scope.REFERENCE),
     "statute": Grant(STAFF, Scope.REFERENCE),
@@ -65,20 +105,86 @@ GRANTS: Final[dict[str, Grant]] = {
     "timeline": Grant(READERS, Scope.TICKETS_READ),
     "certificate": Grant(READERS, Scope.TICKETS_READ),
     "download": Grant(READERS, Scope.FILES),
+    # callers' data
+    "unseal": Grant(frozenset(OPENS), Scope.CALLERS),
+    "read_unsealing": Grant(frozenset(OPENS), Scope.CALLERS),
+    "search_caller": Grant(frozenset(OPENS) & PLATFORM_STAFF, Scope.CALLERS),
     **{
         act.value: Grant(_of_act(act), Scope.FILES if act is Act.ATTACH else Scope.TICKETS_WRITE, act=act)
         for act in Act
         if act is not Act.REGISTER
     },
     # knowledge
+    "list_articles": Grant(STAFF, Scope.KNOWLEDGE),
     "read_article": Grant(STAFF, Scope.KNOWLEDGE),
-    "write_article": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
-    "revise_article": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "article_versions": Grant(STAFF, Scope.KNOWLEDGE),
+    "article_diff": Grant(STAFF, Scope.KNOWLEDGE),
+    "download_of_article": Grant(STAFF, Scope.KNOWLEDGE),
+    "export_knowledge": Grant(STAFF, Scope.KNOWLEDGE),
+    "knowledge_changes": Grant(STAFF, Scope.KNOWLEDGE),
+    "write_article": Grant(WRITERS, Scope.KNOWLEDGE),
+    "revise_article": Grant(WRITERS, Scope.KNOWLEDGE),
+    "attach_to_article": Grant(WRITERS, Scope.KNOWLEDGE),
+    "import_knowledge": Grant(WRITERS, Scope.KNOWLEDGE),
+    **{f"{step.value}_article": Grant(roles_of(step), Scope.KNOWLEDGE) for step in BY_ROUTE},
+    "receive_knowledge": Grant(CHECKERS, Scope.KNOWLEDGE),
+    "list_peers": Grant(frozenset({R.ADMIN, R.SUPERVISOR, R.AUDITOR}), Scope.KNOWLEDGE),
+    "add_peer": Grant(frozenset({R.ADMIN}), Scope.KNOWLEDGE),
+    "switch_peer": Grant(frozenset({R.ADMIN}), Scope.KNOWLEDGE),
+    # using knowledge
+    "search_knowledge": Grant(STAFF, Scope.KNOWLEDGE),
+    "open_article": Grant(STAFF, Scope.KNOWLEDGE),
+    "tell_article": Grant(frozenset({R.AGENT, R.DISPATCHER, R.SUPERVISOR}), Scope.TICKETS_WRITE),
+    "list_recalls": Grant(frozenset({R.AGENT, R.CALLBACK, R.SUPERVISOR, R.EDITOR}), Scope.KNOWLEDGE),
+    "settle_recall": Grant(frozenset({R.AGENT, R.CALLBACK, R.SUPERVISOR, R.EDITOR}), Scope.TICKETS_WRITE),
+    "knowledge_duties": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "propose_draft": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "submit_knowledge": Grant(UNIT_STAFF, Scope.TICKETS_WRITE),
+    "list_questions": Grant(UNIT_STAFF | {R.AGENT, R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "ask_unit": Grant(frozenset({R.AGENT, R.EDITOR, R.SUPERVISOR}), Scope.KNOWLEDGE),
+    "answer_question": Grant(UNIT_STAFF, Scope.KNOWLEDGE),
+    "adopt_answer": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "close_question": Grant(frozenset({R.AGENT, R.EDITOR, R.SUPERVISOR}), Scope.KNOWLEDGE),
+    "knowledge_upkeep": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "settle_pair": Grant(UNIT_STAFF | {R.EDITOR, R.SUPERVISOR}, Scope.KNOWLEDGE),
+    "settle_miss": Grant(frozenset({R.EDITOR, R.SUPERVISOR}), Scope.KNOWLEDGE),
+    # events out, batches in
+    **{
+        name: Grant(frozenset({R.ADMIN, R.UNIT_LEAD}), Scope.ACCOUNTS)
+        for name in (
+            "list_subscriptions",
+            "add_subscription",
+            "change_subscription",
+            "turn_subscription",
+            "rotate_subscription",
+            "test_subscription",
+            "list_deliveries",
+            "read_delivery",
+            "replay_delivery",
+            "replay_range",
+        )
+    },
+    "pull_events": Grant(READERS, Scope.TICKETS_READ),
+    "batch": Grant(
+        UNIT_STAFF | {R.AGENT, R.DISPATCHER, R.REVIEWER, R.CALLBACK, R.SUPERVISOR}, Scope.TICKETS_WRITE
+    ),
     # supervision
     "list_reminders": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "list_notices": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "answer_notice": Grant(UNIT_STAFF, Scope.SUPERVISION),
     "list_emergencies": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    # audit, exports, retention
+    "list_audit": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),
+    "list_alerts": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),
+    "conclude_alert": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),
+    "ticket_reads": Grant(frozenset({R.AUDITOR, R.SUPERVISOR}), Scope.AUDIT),
+    "list_recordings": Grant(frozenset({R.AUDITOR, R.SUPERVISOR}), Scope.AUDIT),
+    "ask_export": Grant(ASKERS, Scope.EXPORTS),
+    "list_exports": Grant(ASKERS, Scope.EXPORTS),
+    "get_export": Grant(ASKERS, Scope.EXPORTS),
+    "download_export": Grant(ASKERS, Scope.EXPORTS),
+    "approve_export": Grant(frozenset({R.SUPERVISOR}), Scope.EXPORTS),
+    "refuse_export": Grant(frozenset({R.SUPERVISOR}), Scope.EXPORTS),
     "declare_emergency": Grant(frozenset({R.SUPERVISOR}), Scope.SUPERVISION),
     "end_emergency": Grant(frozenset({R.SUPERVISOR}), Scope.SUPERVISION),
 }

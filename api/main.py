@@ -6,15 +6,42 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import acts, grants, problems, reference, scheduler, supervising, tickets
+from api import (
+    acts,
+    asking,
+    auditing,
+    batch,
+    callers,
+    events,
+    exporting,
+    grants,
+    knowledge,
+    machines,
+    oidc,
+    people,
+    problems,
+    reference,
+    scheduler,
+    searching,
+    session,
+    shield,
+    structure,
+    subscriptions,
+    supervising,
+    syncing,
+    tickets,
+    webhooks,
+)
 from api.wiring import Runtime, system_clock
+from hotline.deliverer import Deliverer
 from hotline.office import open_office
+from hotline.oidc import REASONS
+from hotline.rotation import check_ring
 from hotline.settings import Settings
 from hotline.store import make_engine
 
@@ -23,8 +50,21 @@ BODY_LIMIT_SLACK = 1024 * 1024
 
 
 def make_runtime(settings: Settings, url: str, clock: Callable[[], datetime] = system_clock) -> Runtime:
-    """A process's runtime on the database at `url`."""
-    return Runtime(settings, make_engine(url), open_office(settings), clock)
+    """A process's runtime on the database at `url`. Raises `KeyRingBroken` where its key ring is not that database's."""
+    runtime = Runtime(settings, make_engine(url), open_office(settings), clock)
+    check_ring(runtime.engine, runtime.office.sealer)
+    return runtime
+
+
+def make_deliverer(runtime: Runtime) -> Deliverer:
+    """What sends the events of this process's database to whoever subscribed; not started yet."""
+    return Deliverer(
+        runtime.engine,
+        runtime.office,
+        runtime.clock,
+        public_url=runtime.settings.public_url,
+        threads=runtime.settings.delivery_threads,
+    )
 
 
 def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
@@ -33,9 +73,14 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ticker = scheduler.start(runtime) if ticking else None
+        deliverer = make_deliverer(runtime).start() if ticking else None
         yield
         if ticker is not None:
             ticker.shutdown()
+        if deliverer is not None:
+            deliverer.stop(2.0)
+        scheduler.count_refusals(runtime)
+        runtime.library.close()
         runtime.engine.dispose()
 
     app = FastAPI(
@@ -47,18 +92,28 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,
         separate_input_output_schemas=False,
     )
     app.state.runtime = runtime
     problems.install(app)
     v1 = APIRouter(prefix="/api/v1")
-    for part in (acts.router, tickets.router, reference.router, supervising.router):
+    for part in (searching.router, asking.router, syncing.router, knowledge.router):  # the last names articles
+        v1.include_router(part)
+    signing_in = (session.router, oidc.router, machines.router)
+    watched = (auditing.router, exporting.router)
+    for part in (acts.router, tickets.router, reference.router, supervising.router, *signing_in, *watched):
+        v1.include_router(part)
+    for part in (people.router, structure.router, callers.router):
+        v1.include_router(part)
+    for part in (subscriptions.router, events.router, batch.router):
         v1.include_router(part)
     app.include_router(v1)
+    webhooks.describe(app)
     app.include_router(_health(runtime))
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
     grants.check_complete(app)
-    app.add_middleware(BodyLimit, most=runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
+    shield.install(app, runtime.settings, runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
     return app
 
 
@@ -68,6 +123,7 @@ _DESCRIPTION = """
 * **版本**：详情和动作的 `ETag` 即版本，随 `If-Match` 送回；他人已更新时得到 412 和变化清单。
 * **重试**：POST 带 `Idempotency-Key`，七天内同一请求得到首次的结果。
 * **错误**：RFC 9457 `application/problem+json`，`detail` 为中文说明，`article` 为依据的条款，`field` 为出错的字段。
+* **事件**：订阅后按 Standard Webhooks 签名推送（见 `webhooks`），没有服务器的可用 `GET /events` 拉取，两者内容相同。
 * **时间**：一律带时区；期限按国务院放假安排的工作日计算，可取《期限证明》。
 """
 
@@ -110,62 +166,16 @@ def _health(runtime: Runtime) -> APIRouter:
         return JSONResponse({"status": "ready", "migration": version})
 
     @router.get("/", response_class=HTMLResponse)
-    def front(request: Request) -> HTMLResponse:
-        """Where a person who opened the address in a browser finds the way."""
-        return HTMLResponse(_FRONT.format(base=str(request.base_url).rstrip("/")))
+    def front(error: str = "") -> HTMLResponse:
+        """Where a person who opened the address in a browser finds the way, and whoever could not sign in learns why."""
+        said = REASONS.get(error)
+        return HTMLResponse(_FRONT.replace("<p>", f"<p><strong>{said}</strong></p>\n<p>", 1) if said else _FRONT)
 
     return router
 
 
 _FRONT = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>12345 热线工单引擎</title>
 <body><h1>12345 政务服务便民热线工单引擎</h1>
-<p>服务正在运行。接口地址：<code>{base}/api/v1</code>，接口说明：<a href="/api/v1/openapi.json">OpenAPI 3.1</a>。</p>
+<p>服务正在运行。接口地址：<code>/api/v1</code>，接口说明：<a href="/api/v1/openapi.json">OpenAPI 3.1</a>。</p>
 <p>每个请求带 <code>Authorization: Bearer 令牌</code>；演示令牌在启动时打印在终端。</p>
 <p>健康检查：<a href="/healthz">/healthz</a>、<a href="/readyz">/readyz</a></p></body></html>"""
-
-
-class BodyLimit:
-    """Refuses a body larger than `most` bytes before it is read into memory."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app = app
-        self.most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what comes in; answer 413 once it is too much."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.most:
-            await self._refuse(scope, receive, send)
-            return
-        seen = 0
-        refused = False
-
-        async def counted() -> Message:
-            nonlocal seen, refused
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most:
-                refused = True
-                return {"type": "http.disconnect"}
-            return message
-
-        async def watched(message: Message) -> None:
-            if not refused:
-                await send(message)
-
-        try:
-            await self.app(scope, counted, watched)
-        except Exception:
-            if not refused:
-                raise
-        if refused:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problems.respond(
-            413, "请求过大", f"请求超过 {self.most // 1024 // 1024} MB 的上限。", "too_large"
-        )
-        await response(scope, receive, send)

@@ -18,17 +18,20 @@ from sqlmodel import Session, col
 
 from api import main as app_factory
 from api import scheduler
+from api.connections import Guarded
+from api.quiet import keep_secrets_out, keep_tracebacks_quiet
 from calendar_cn.arrangements import parse_arrangement
-from hotline import accounts, calendars, embedded, ledger, notices, numbers, reference
+from hotline import calendars, embedded, ledger, notices, numbers, reference
 from hotline.access import Actor
 from hotline.demo import driver
 from hotline.models import Ticket
 from hotline.office import open_office
-from hotline.organisation import Person
 from hotline.settings import Settings, load_settings
 from hotline.store import make_engine
 from hotline.store import migrate as migrate_database
 from hotline.views import Reader
+from knowledge_base import demo as demo_knowledge
+from knowledge_base import recalls
 from workflow.deadlines import CHINA
 from workflow.errors import NotFound, OrderInvalid
 from workflow.vocabulary import Act, Party, Role
@@ -69,6 +72,9 @@ def prepare(settings: Settings) -> str:
 def configure_logging(settings: Settings) -> None:
     """Log to stderr at the configured level; request lines and library chatter are left out."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        keep_secrets_out(handler)
+    keep_tracebacks_quiet()
     for name in ("apscheduler", "alembic", "uvicorn.access", "httpx", "transitions"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -76,20 +82,22 @@ def configure_logging(settings: Settings) -> None:
 def serve(
     host: str | None, port: int | None, workers: int, *, demo: bool, tick: bool, say: Callable[[str], None]
 ) -> None:
-    """Bring up the database, then the API (and the ticker) until a signal ends it."""
+    """Bring up the database, then the API (and the ticker) until a signal ends it. A demo asks nobody for a second factor."""
+    if demo:
+        os.environ.setdefault("HOTLINE_SECOND_FACTOR", "offered")
     settings = load_settings()
     configure_logging(settings)
     url = prepare(settings)
     address = host or settings.host
     at_port = settings.port if port is None else port
     if demo:
-        say(driver.logins_text(driver.ensure_demo(url, settings, now=now())))
+        say(driver.logins_text(driver.ensure_demo(url, settings, now=now(), stock=demo_knowledge.stock)))
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
     # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if workers == 1:
         app = app_factory.create_app(app_factory.make_runtime(settings, url), ticking=tick)
-        uvicorn.run(app, host=address, port=at_port, log_config=None, timeout_graceful_shutdown=2)
+        uvicorn.run(app, host=address, port=at_port, **_server_options(settings))
         return
     os.environ |= {"HOTLINE_DATABASE_URL": url, "HOTLINE_TICKING": "1" if tick else "0"}
     uvicorn.run(
@@ -98,9 +106,22 @@ def serve(
         workers=workers,
         host=address,
         port=at_port,
-        log_config=None,
-        timeout_graceful_shutdown=2,
+        **_server_options(settings),
     )
+
+
+def _server_options(settings: Settings) -> dict[str, Any]:
+    """What every server process is started with: who is believed about the client's address, and what it tells of itself: nothing."""
+    return {
+        "http": Guarded,
+        "ws": "none",
+        "proxy_headers": True,
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "server_header": False,
+        "access_log": False,
+        "log_config": None,
+        "timeout_graceful_shutdown": 2,
+    }
 
 
 def app_of_worker() -> Any:
@@ -152,7 +173,9 @@ def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
     settings = load_settings()
     configure_logging(settings)
     url = prepare(settings)
-    logins = driver.reset_and_fill(url, settings, now=now(), tickets=tickets, seed=seed, progress=progress)
+    logins = driver.reset_and_fill(
+        url, settings, now=now(), tickets=tickets, seed=seed, progress=progress, stock=demo_knowledge.stock
+    )
     return logins, driver.logins_text(logins)
 
 
@@ -210,6 +233,8 @@ _SYSTEM_ACTS = {
     "main_sent_back": "主单退回补办",
     "destroy_recording": "销毁录音",
     "calendar_move": "日历变动",
+    recalls.LISTED: "列入更正回访",
+    recalls.SETTLED: "更正回访",
 }
 
 
@@ -261,32 +286,6 @@ def _clock_state(clock: Any) -> str:
     if clock.lapsed_at is not None:
         return "已逾期" if clock.duty or clock.party is Party.CITIZEN else "期限已过"
     return f"剩 {clock.working_days_left} 个工作日"
-
-
-def verify_ledgers() -> tuple[dict[str, Any], str]:
-    """Check every ticket's hash chain; every break is named."""
-    broken: list[ledger.Break] = []
-    count = 0
-    with _session(load_settings()) as session:
-        tickets = select(col(Ticket.id), col(Ticket.number), col(Ticket.ledger_head), col(Ticket.ledger_seq))
-        for ticket_id, number, head, seq in session.execute(tickets.order_by(col(Ticket.id))).all():
-            broken += ledger.verify(number, head, seq, ledger.entries_of(session, ticket_id))
-            session.expunge_all()
-            count += 1
-    lines = [f"{b.number} 第 {b.seq} 条：{b.what}" for b in broken] or [f"{count} 个工单的台账完整。"]
-    breaks = [{"number": b.number, "seq": b.seq, "what": b.what} for b in broken]
-    return {"tickets": count, "breaks": breaks}, "\n".join(lines)
-
-
-def issue_token(login: str) -> str:
-    """A new token for a person; it is shown only here. Raises `NotFound`."""
-    with _session(load_settings()) as session:
-        person = session.execute(select(Person).where(col(Person.login) == login)).scalar_one_or_none()
-        if person is None:
-            raise NotFound(f"没有登录名为 {login} 的人员。")
-        token = accounts.issue_token(session, label="cli", at=now(), person=person)
-        session.commit()
-    return token
 
 
 def stop_database() -> bool:

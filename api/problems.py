@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg.errors
@@ -39,6 +39,7 @@ class Problem(BaseModel):
 
 _STATUS: Mapping[str, tuple[int, str]] = {
     "illegal_move": (409, "当前状态不允许"),
+    "illegal_step": (409, "当前状态不允许"),
     "act_not_granted": (403, "角色不允许"),
     "access_refused": (403, "没有权限"),
     "order_invalid": (422, "内容不符合要求"),
@@ -51,12 +52,26 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "pack_invalid": (422, "规则包无效"),
     "unauthenticated": (401, "未登录"),
     "sign_in_failed": (401, "登录失败"),
+    "locked_out": (429, "已暂时锁定"),
+    "out_of_turn": (409, "登录步骤不符"),
+    "session_needed": (409, "须以网页登录"),
+    "provider_refused": (403, "统一身份认证未通过"),
+    "provider_unavailable": (503, "统一身份认证暂不可用"),
+    "client_refused": (400, "未签发令牌"),
+    "name_taken": (409, "已被使用"),
+    "still_in_charge": (409, "仍有工单"),
+    "still_in_use": (409, "仍在使用"),
     "sign_in_unfinished": (403, "登录尚未完成"),
     "forged_request": (403, "请求来源无效"),
+    "already_decided": (409, "已经处理"),
+    "export_not_ready": (409, "文件尚未生成"),
+    "seal_broken": (409, "数据异常"),
+    "key_ring_broken": (503, "密钥环不可用"),
     "unseal_expired": (403, "查看已到期"),
     "too_many_requests": (429, "请求过于频繁"),
     "bad_header": (400, "请求头无效"),
     "too_large": (413, "请求过大"),
+    "file_altered": (409, "文件内容已变"),
 }
 
 
@@ -137,9 +152,11 @@ def respond(
         "code": code,
     }
     body |= {name: value for name, value in fields.items() if value is not None} | dict(extra or {})
-    headers = (
-        {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "2"} if status == 503 else None
-    )
+    headers: dict[str, str] = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in (429, 503):
+        headers["Retry-After"] = str((extra or {}).get("retry_after", 2))
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -152,6 +169,20 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CalendarRange, _calendar_range)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def answer_to(request: Request, error: Exception) -> JSONResponse:
+    """The problem response to one failure, for one act of a batch as for a whole request."""
+    handlers: tuple[tuple[type[Exception], Callable[[Request, Exception], JSONResponse]], ...] = (
+        (RuleBroken, _rule_broken),
+        (RequestValidationError, _validation),
+        (CalendarRange, _calendar_range),
+        (DBAPIError, _database),
+    )
+    for kind, handler in handlers:
+        if isinstance(error, kind):
+            return handler(request, error)
+    return _unexpected(request, error)
 
 
 def _rule_broken(_request: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,6 @@ from hotline import notices
 from hotline import orders as o
 from hotline.case import Desk
 from hotline.organisation import Area, Category, OrgUnit, Platform
-from knowledge_base import articles
 from workflow.certificate import certify
 from workflow.deadlines import local_day
 from workflow.errors import AccessRefused, OrderInvalid
@@ -258,81 +257,6 @@ def units(edge: ReadDep) -> list[UnitView]:
         )
         for u, code in rows
     ]
-
-
-# --- knowledge -------------------------------------------------------------------------------------------------------
-
-
-class ArticleView(BaseModel):
-    """One immutable wording of a knowledge article."""
-
-    name: str = Field(examples=["12@3"])
-    question: str
-    answer: str
-    legal_basis: str | None
-    written_by: str
-    written_at: datetime
-
-
-ARTICLE_EXAMPLE = {
-    "question": "供暖室温标准是多少度？",
-    "answer": "采暖期内，居民卧室、起居室温度不低于18℃；不达标的，供热单位应当在接到反映后24小时内上门测温。",
-    "legal_basis": "供热用热管理办法",
-}
-
-
-def _article_view(version: Any) -> ArticleView:
-    return ArticleView(**version.model_dump(), name=articles.reference(version))
-
-
-@router.post(
-    "/knowledge",
-    status_code=201,
-    summary="新增知识",
-    operation_id="write_article",
-    openapi_extra=with_example(ARTICLE_EXAMPLE),
-    response_model=ArticleView,
-    tags=["知识库"],
-)
-def write_article(order: articles.ArticleOrder, edge: EdgeDep) -> Response:
-    """A new article, by the unit answerable for it or the platform's editor (art. 22)."""
-    return edge.perform(
-        order,
-        lambda desk: articles.write(desk.session, desk.actor, order, at=desk.at),
-        _article_view,
-        status=201,
-    )
-
-
-@router.post(
-    "/knowledge/{article}/versions",
-    status_code=201,
-    summary="更新知识",
-    operation_id="revise_article",
-    openapi_extra=with_example(ARTICLE_EXAMPLE),
-    response_model=ArticleView,
-    tags=["知识库"],
-)
-def revise_article(article: o.KeyPath, order: articles.ArticleOrder, edge: EdgeDep) -> Response:
-    """A new version; the old ones stay readable (art. 22)."""
-    return edge.perform(
-        order,
-        lambda desk: articles.write(desk.session, desk.actor, order, at=desk.at, article_id=article),
-        _article_view,
-        status=201,
-    )
-
-
-@router.get(
-    "/knowledge/{name}",
-    summary="知识条目版本",
-    operation_id="read_article",
-    response_model=ArticleView,
-    tags=["知识库"],
-)
-def read_article(name: str, edge: ReadDep) -> ArticleView:
-    """One version by its name, e.g. `12@3`."""
-    return _article_view(articles.find(edge.session, edge.actor, name))
 
 
 # --- calendar --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from api.wiring import Runtime
-from hotline import notices, requests, supervision
+from hotline import (
+    clients,
+    daily_heads,
+    deliveries,
+    due_soon,
+    exports,
+    lockout,
+    notices,
+    oidc,
+    recordings,
+    requests,
+    sessions,
+    supervision,
+)
 from hotline.case import Office
+from knowledge_base import neighbours, questions, recalls, sources, syncing
 
 log = logging.getLogger("hotline.ticker")
 _MOST_BATCHES = 200
@@ -30,21 +44,60 @@ class Job:
     batch: Callable[[Session, Office, datetime], int]
 
 
-JOBS: Final[tuple[Job, ...]] = (
+@dataclass(frozen=True, slots=True)
+class ProcessJob:
+    """A duty that needs more of the process than its office: the knowledge index of this machine, or its settings."""
+
+    name: str
+    seconds: float | None
+    batch: Callable[[Session, Runtime, datetime], int]
+    most: int = _MOST_BATCHES
+
+
+def _check_source(session: Session, runtime: Runtime, at: datetime) -> int:
+    return sources.check_link(session, at, allow_private=runtime.settings.allow_private_targets)
+
+
+JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("lapse_due", None, supervision.lapse_due),
     Job("remind_overdue", None, supervision.remind_overdue),
+    Job("warn_due_soon", 30, due_soon.warn),
+    Job("give_up_deliveries", 600, deliveries.give_up),
+    Job("forget_deliveries", 3600, deliveries.forget_old),
     Job("settle_calendar", 60, notices.settle),
-    Job("destroy_expired_recordings", 3600, supervision.destroy_expired_recordings),
+    Job("destroy_expired_recordings", 3600, recordings.destroy_expired_recordings),
+    Job("sign_daily_heads", 600, daily_heads.sign_days),
+    Job("count_refusals", 60, lambda session, office, at: office.unknown.record(session, at)),
+    Job("make_exports", 5, exports.make_due),
+    Job("destroy_expired_exports", 60, exports.destroy_expired),
+    Job("forget_sign_ins", 600, lambda session, _office, at: oidc.forget_old(session, at)),
+    Job("forget_failures", 3600, lambda session, _office, at: lockout.forget_old(session, at)),
+    Job("forget_sessions", 3600, lambda session, _office, at: sessions.forget_old(session, at)),
+    Job("forget_machine_tokens", 3600, lambda session, _office, at: clients.forget_old(session, at)),
     Job("forget_old_requests", 3600, lambda session, _office, at: requests.forget_old(session, at)),
+    Job("push_knowledge", 5, syncing.push_due),
+    ProcessJob("follow_knowledge", 1, lambda session, runtime, at: runtime.library.follow(session, at)),
+    ProcessJob(
+        "count_popularity", 900, lambda session, runtime, at: runtime.library.refresh_popularity(session, at)
+    ),
+    ProcessJob(
+        "compare_articles", 10, lambda session, runtime, at: neighbours.compare(session, runtime.library, at)
+    ),
+    ProcessJob("check_sources", 60, _check_source, most=20),
+    Job("list_recalls", None, recalls.list_due),
+    Job("lapse_questions", None, questions.lapse_due),
 )
 
 
-def run(runtime: Runtime, job: Job) -> int:
+def run(runtime: Runtime, job: Job | ProcessJob) -> int:
     """Run `job` until a batch finds nothing, one commit a batch; returns how much was done."""
     done = 0
-    for _ in range(_MOST_BATCHES):
+    for _ in range(job.most if isinstance(job, ProcessJob) else _MOST_BATCHES):
         with Session(runtime.engine, expire_on_commit=False) as session:
-            count = job.batch(session, runtime.office, runtime.clock())
+            if isinstance(job, ProcessJob):
+                count = job.batch(session, runtime, runtime.clock())
+            else:
+                count = job.batch(session, runtime.office, runtime.clock())
             session.commit()
         done += count
         if count == 0:
@@ -71,7 +124,17 @@ def start(runtime: Runtime) -> BackgroundScheduler:
     return scheduler
 
 
-def _guarded(runtime: Runtime, job: Job) -> None:
+def count_refusals(runtime: Runtime) -> None:
+    """Record what was counted of refusals and not yet recorded; at the end of a process."""
+    try:
+        with Session(runtime.engine) as session:
+            runtime.office.unknown.record(session, runtime.clock(), all_of_them=True)
+            session.commit()
+    except DBAPIError as error:
+        log.warning("refusals were not counted: %s", type(error.orig).__name__)
+
+
+def _guarded(runtime: Runtime, job: Job | ProcessJob) -> None:
     """A job that fails is tried again at its next tick; what it had not committed is undone."""
     try:
         done = run(runtime, job)

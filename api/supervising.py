@@ -13,7 +13,8 @@ from api.wiring import EdgeDep, ReadDep, with_example
 from hotline import orders as o
 from hotline import supervision
 from hotline.access import Actor
-from hotline.models import AccountabilityNotice, Reminder
+from hotline.concealment import cleaned, cleaner
+from hotline.models import AccountabilityNotice, Reminder, Ticket
 from hotline.organisation import Emergency, OrgUnit, Platform
 from workflow.vocabulary import ReminderForm
 
@@ -77,13 +78,22 @@ def _mine(table: Any, actor: Actor) -> ColumnElement[bool]:
 def list_reminders(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[ReminderView]:
     """The newest reminders to the actor's unit, or of the platforms the actor sees."""
     rows = edge.session.execute(
-        select(Reminder, col(OrgUnit.code))
+        select(Reminder, col(OrgUnit.code), Ticket)
         .outerjoin(OrgUnit, col(OrgUnit.id) == col(Reminder.unit_id))
+        .outerjoin(Ticket, col(Ticket.id) == col(Reminder.ticket_id))
         .where(_mine(Reminder, edge.actor))
         .order_by(col(Reminder.id).desc())
         .limit(limit)
     )
-    return [ReminderView(**reminder.model_dump(), unit=code) for reminder, code in rows]
+    sealer = edge.runtime.office.sealer
+    return [
+        ReminderView(**reminder.model_dump(), unit=code)
+        if ticket is None  # composed by the program, of numbers and dates
+        else cleaned(
+            ReminderView(**reminder.model_dump(), unit=code), cleaner(sealer, edge.actor, ticket)
+        )
+        for reminder, code, ticket in rows
+    ]
 
 
 @router.get("/accountability", summary="通报", operation_id="list_notices", response_model=list[NoticeView])

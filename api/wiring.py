@@ -3,26 +3,28 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel
-from sqlalchemy import Engine
-from sqlmodel import Session
+from sqlalchemy import Engine, select
+from sqlmodel import Session, col
 
-from api import grants
-from api.problems import BadHeader, Unauthenticated
+from api import grants, shield
+from api.problems import MEDIA_TYPE, BadHeader, Unauthenticated, respond
 from api.who import Bearer, Cookie, ForgedRequest, Who, address_of, identify
-from hotline import audit, requests
+from hotline import accounts, alerts, audit, numbers, requests, sessions
 from hotline.access import Actor
 from hotline.calendars import Calendars, newest_version
 from hotline.case import Desk, Office
+from hotline.models import Ticket
 from hotline.settings import Settings
 from hotline.views import Reader
+from knowledge_base.library import Library
 from workflow.errors import AccessRefused, ActNotGranted, OutOfSight, RuleBroken
 from workflow.vocabulary import AuditKind
 
@@ -37,6 +39,10 @@ class Runtime:
     engine: Engine
     office: Office
     clock: Callable[[], datetime]
+    library: Library = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.library = Library(self.settings.data_dir / "knowledge-index")
 
 
 def system_clock() -> datetime:
@@ -49,7 +55,7 @@ IfMatch = Annotated[
 ]
 
 
-def _expected_version(if_match: str | None) -> int | None:
+def expected_version(if_match: str | None) -> int | None:
     """The version in If-Match, None where there is none or it is `*`. Raises `BadHeader`."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -71,7 +77,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _checked_key(key: str | None) -> str | None:
+def checked_key(key: str | None) -> str | None:
     """The Idempotency-Key, printable ASCII. Raises `BadHeader`."""
     if key is not None and (len(key) > 255 or not re.fullmatch(_KEY, key)):
         raise BadHeader("Idempotency-Key 应为 1—255 个可见 ASCII 字符。", field="Idempotency-Key")
@@ -123,7 +129,14 @@ class Edge:
 
     def audit(self, kind: AuditKind, **more: Any) -> None:
         """Record in the audit trail what this actor does, in this transaction; see `hotline.audit.record`."""
-        audit.record(self.session, kind, at=self.at, actor=self.actor, **more)
+        algorithm = self.runtime.office.policy.algorithm
+        audit.record(self.session, kind, at=self.at, actor=self.actor, algorithm=algorithm, **more)
+
+    def refused(self, operation: str, number: str, refusal: RuleBroken) -> None:
+        """Undo one act of a batch that was not done, and record it where it is a refusal like that of a whole request."""
+        self.session.rollback()
+        if isinstance(refusal, REFUSALS):
+            _record_refusal(self.session, self.request, operation, self.who, refusal, self.at, number)
 
     def desk(self) -> Desk:
         """The desk the actor works at."""
@@ -148,8 +161,13 @@ class Edge:
         status: int = 200,
         version: Callable[[T], int] | None = None,
         extra_fingerprint: str = "",
+        secret: bool = False,
     ) -> Response:
-        """Run `command` once per Idempotency-Key, keep its answer with it, commit, and answer."""
+        """Run `command` once per Idempotency-Key, keep its answer with it, commit, and answer.
+
+        A `secret` answer (a password, a token, a caller's field) is told once and kept nowhere: a repeated request learns only that
+        it was done.
+        """
         if self.key is not None:
             fingerprint = "\n".join(
                 (
@@ -159,7 +177,7 @@ class Edge:
                     extra_fingerprint,
                 )
             )
-            kept = requests.begin(self.session, self.actor.key, self.key, fingerprint, self.at)
+            kept = requests.begin(self.session, self.actor.key, self.key, self._keyed(fingerprint), self.at)
             if kept is not None:
                 self.session.rollback()
                 return _answer(kept, replayed=True)
@@ -167,19 +185,39 @@ class Edge:
         etag = f'"{version(result)}"' if version else None
         answer = requests.Kept(status, render(result).model_dump_json(), etag)
         if self.key is not None:
-            requests.keep(self.session, self.actor.key, self.key, answer)
+            requests.keep(self.session, self.actor.key, self.key, _TOLD_ONCE if secret else answer)
         self.session.commit()
         return _answer(answer, replayed=False)
+
+
+    def _keyed(self, fingerprint: str) -> str:
+        """The fingerprint under this installation's own key: what is kept of a request confirms no guess at a phone in it."""
+        return self.runtime.office.sealer.digest(fingerprint).hex()
+
+
+_TOLD_ONCE = requests.Kept(
+    409,
+    bytes(
+        respond(
+            409,
+            "已经办理",
+            "该请求已经办理；其中的一次性信息或来电人信息只返回一次，不再重复提供，请重新发起。",
+            "told_once",
+        ).body
+    ).decode(),
+    None,
+)
 
 
 def _answer(kept: requests.Kept, *, replayed: bool) -> Response:
     headers = {"ETag": kept.etag} if kept.etag else {}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
-    return Response(kept.body, status_code=kept.status, media_type="application/json", headers=headers)
+    media_type = MEDIA_TYPE if kept.status >= 400 else "application/json"
+    return Response(kept.body, status_code=kept.status, media_type=media_type, headers=headers)
 
 
-_REFUSALS = (AccessRefused, ActNotGranted, OutOfSight, Unauthenticated, ForgedRequest, grants.Unfinished)
+REFUSALS = (AccessRefused, ActNotGranted, OutOfSight, Unauthenticated, ForgedRequest, grants.Unfinished)
 
 
 @contextmanager
@@ -194,35 +232,71 @@ def _open_edge(
     who: Who | None = None
     with Session(runtime.engine, expire_on_commit=False) as session:
         try:
+            shield.check_credential(request)
             who = identify(request, session, bearer, at, runtime.settings)
+            shield.check_actor(request, who.actor)
             grants.check(operation, who.actor, who.owed)
             _check_query(request)
-            yield Edge(request, runtime, session, who, at, _expected_version(if_match), _checked_key(key))
-        except _REFUSALS as refusal:
+            yield Edge(request, runtime, session, who, at, expected_version(if_match), checked_key(key))
+        except shield.TooManyRequests as refusal:
             session.rollback()
+            if refusal.first:
+                _record_refusal(session, request, operation, who, refusal, at)
+            raise
+        except REFUSALS as refusal:
+            session.rollback()
+            if who is None and isinstance(refusal, Unauthenticated):
+                _count_failure(request, session)
             if bearer is not None or who is not None or request.cookies:
                 _record_refusal(session, request, operation, who, refusal, at)
             raise
 
 
+def _count_failure(request: Request, session: Session) -> None:
+    """Charge a credential that is not good: one that was issued once to itself, any other to the address it came from."""
+    credential = shield.credential_of(request)
+    if credential is not None:
+        issued = accounts.was_issued(session, credential) or sessions.was_opened(session, credential)
+        shield.failed(request, stale=credential if issued else None)
+
+
 def _record_refusal(
-    session: Session, request: Request, operation: str, who: Who | None, refusal: RuleBroken, at: datetime
+    session: Session,
+    request: Request,
+    operation: str,
+    who: Who | None,
+    refusal: RuleBroken,
+    at: datetime,
+    number: str | None = None,
 ) -> None:
+    """Record a refusal; of those of nobody known only the first few a minute and address, the rest is counted into one entry."""
+    office: Office = request.app.state.runtime.office
+    address = address_of(request)
+    if who is None and not office.unknown.admit(address, at):
+        return
+    number = number if number is not None else request.path_params.get("number")
+    what = {"operation": operation, "code": refusal.code}
     audit.record(
         session,
         AuditKind.REFUSED,
         at=at,
         actor=who.actor if who else None,
-        address=address_of(request),
-        what={"operation": operation, "code": refusal.code} | refused_ticket(request),
+        address=address,
+        ticket_id=_ticket_id(session, str(number)) if number is not None else None,
+        what=what | ({"number": str(number)[:40]} if number is not None else {}),
+        algorithm=office.policy.algorithm,
     )
+    if who is not None:
+        alerts.look_at_refusal(session, who.actor, at)
     session.commit()
 
 
-def refused_ticket(request: Request) -> dict[str, str]:
-    """The ticket a request named in its address, for the record of its refusal."""
-    number = request.path_params.get("number")
-    return {"number": str(number)[:40]} if number is not None else {}
+def _ticket_id(session: Session, said: str) -> int | None:
+    try:
+        number = numbers.parse(said)
+    except RuleBroken:
+        return None
+    return session.execute(select(col(Ticket.id)).where(col(Ticket.number) == number)).scalar_one_or_none()
 
 
 def edge(
@@ -243,6 +317,41 @@ def reading_edge(request: Request, bearer: Bearer, _cookie: Cookie) -> Iterator[
         yield opened
 
 
+@dataclass(slots=True)
+class Visit:
+    """One request of somebody not known yet, who is about to say who they are. The route commits."""
+
+    request: Request
+    runtime: Runtime
+    session: Session
+    at: datetime
+
+    @property
+    def address(self) -> str | None:
+        """Where the request came from."""
+        return address_of(self.request)
+
+    def refuse(self, refusal: RuleBroken) -> NoReturn:
+        """Keep what was recorded of a failed try, charge it to its address, and answer with `refusal`."""
+        self.session.commit()
+        shield.failed(self.request)
+        raise refusal
+
+
+def visit(request: Request) -> Iterator[Visit]:
+    """What a route that needs no credentials needs, once its address may still try."""
+    runtime: Runtime = request.app.state.runtime
+    shield.check_address(request)
+    with Session(runtime.engine, expire_on_commit=False) as session:
+        yield Visit(request, runtime, session, runtime.clock())
+
+
+def strict_visit(request: Request) -> Iterator[Visit]:
+    """A visit whose address may hold only the parameters it knows."""
+    _check_query(request)
+    yield from visit(request)
+
+
 def with_example(body: Any) -> dict[str, Any]:
     """A route's `openapi_extra` that shows an example of its JSON body."""
     return {"requestBody": {"content": {"application/json": {"example": body}}}}
@@ -250,3 +359,6 @@ def with_example(body: Any) -> dict[str, Any]:
 
 EdgeDep = Annotated[Edge, Depends(edge)]
 ReadDep = Annotated[Edge, Depends(reading_edge)]
+VisitDep = Annotated[Visit, Depends(strict_visit)]
+ReturnDep = Annotated[Visit, Depends(visit)]
+"""A visit sent on by somebody else, an identity provider, who may add to the address what they like."""

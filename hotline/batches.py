@@ -21,7 +21,10 @@ def lock(session: Session, ids: Iterable[int], *, skip_locked: bool) -> dict[int
         .with_for_update(of=Ticket.__table__, skip_locked=skip_locked)  # type: ignore[attr-defined]
         .execution_options(populate_existing=True)
     )
-    return {ticket.id: Case(ticket, platform, load_pack(platform.pack), [], []) for ticket, platform in rows}
+    return {
+        ticket.id: Case(ticket, platform, load_pack(platform.pack), [], [], whole=False)
+        for ticket, platform in rows
+    }
 
 
 def write_all(desk: Desk, cases: Sequence[Case]) -> None:
@@ -32,5 +35,6 @@ def write_all(desk: Desk, cases: Sequence[Case]) -> None:
     for case in rest:
         first.entries += case.entries
         first.events += case.events
-        case.entries, case.events = [], []
+        first.sealed += case.sealed
+        case.entries, case.events, case.sealed = [], [], []
     write(desk, first)

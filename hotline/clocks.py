@@ -6,7 +6,7 @@ from datetime import datetime
 from calendar_cn.working_days import WorkCalendar
 from hotline import outbox
 from hotline.access import SYSTEM
-from hotline.case import Case, Desk, clock_facts, note, record, tell
+from hotline.case import Case, Desk, clock_facts, due_facts, note, record, tell
 from hotline.models import Assignment, Clock
 from workflow import deadlines
 from workflow.deadlines import UNIT_CLOCKS, Turn, citizen_due, due_of
@@ -196,5 +196,5 @@ def lapse(desk: Desk, case: Case, clock: Clock) -> None:
         case,
         outbox.LAPSED,
         clock.unit_id,
-        {"kind": clock.kind.value, "due_at": clock.due_at.isoformat()},
+        {"clock": due_facts(desk, clock)},
     )

@@ -7,11 +7,11 @@ are sealed bytes (`hotline.sealing`). Platforms, units and people are in `hotlin
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, text
+from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline import identity, organisation, trail  # noqa: F401 - their tables must be known where these refer to them
+from hotline import exchange, identity, organisation, trail  # noqa: F401 - their tables must be known where these refer to them
 from hotline.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     AssignmentRole,
@@ -142,6 +142,7 @@ class Clock(SQLModel, table=True):
     extension_days: int = 0
     rung: int = 0
     next_rung_at: datetime | None = None
+    warned_at: datetime | None = None
     met_at: datetime | None = None
     lapsed_at: datetime | None = None
     voided_at: datetime | None = None
@@ -158,6 +159,13 @@ class Clock(SQLModel, table=True):
             "ix_clocks_rung",
             "next_rung_at",
             postgresql_where=text("next_rung_at IS NOT NULL AND met_at IS NULL AND voided_at IS NULL"),
+        ),
+        Index(
+            "ix_clocks_warning",
+            "due_at",
+            postgresql_where=text(
+                "duty AND warned_at IS NULL AND met_at IS NULL AND lapsed_at IS NULL AND voided_at IS NULL"
+            ),
         ),
         Index("ix_clocks_ticket", "ticket_id"),
         Index(
@@ -393,9 +401,17 @@ class LedgerEntry(SQLModel, table=True):
     prev_hash: bytes
     hash: bytes
 
+    __table_args__ = (
+        Index("ix_ledger_recorded", "recorded_at", postgresql_using="brin", postgresql_with={"autosummarize": True}),
+    )
+
 
 class OutboxEvent(SQLModel, table=True):
-    """A past-tense fact for subscribers, written with the act it speaks of; delivery is another matter."""
+    """A past-tense fact for subscribers, written with the act it speaks of; delivery is another matter.
+
+    `position` is where it stands in the feed, given once it is committed (`hotline.feed`). `echo` marks a unit's copy of a fact
+    about the ticket as a whole, which the platform has in a row of its own.
+    """
 
     __tablename__ = "outbox"
     id: int = key()
@@ -406,6 +422,15 @@ class OutboxEvent(SQLModel, table=True):
     unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     data: dict[str, Any] = json_object()
     occurred_at: datetime
+    echo: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    position: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+    __table_args__ = (
+        Index("ix_outbox_unsorted", "id", postgresql_where=text("position IS NULL")),
+        Index("ix_outbox_position", "position", unique=True),
+        Index("ix_outbox_unit", "unit_id", "position"),
+        Index("ix_outbox_platform", "platform_id", "position", postgresql_where=text("NOT echo")),
+    )
 
 
 class RequestKey(SQLModel, table=True):

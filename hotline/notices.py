@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 
 from calendar_cn.arrangements import Arrangement
 from calendar_cn.working_days import WorkCalendar
-from hotline import calendars
+from hotline import calendars, outbox
 from hotline.access import SYSTEM, Actor
 from hotline.batches import lock, write_all
 from hotline.case import Desk, Office, note, record, tell
@@ -130,8 +130,11 @@ def _move_open_clocks(session: Session, office: Office, by: Actor, at: datetime)
         note(case, "moved", move.clock, reason="calendar", from_due_at=before.astimezone(UTC).isoformat())
     for case in cases.values():
         if case.turned:
+            units = dict.fromkeys(facts["unit"] for facts in case.turned["moved"] if facts["unit"] is not None)
             record(desk, case, MOVED, before=case.ticket.state, article=None, payload={})
-            tell(desk, case, "clock.moved", None, {"reason": "calendar"})
+            tell(desk, case, outbox.CLOCK_MOVED, None, {"reason": "calendar"})
+            for unit_id in units:
+                tell(desk, case, outbox.CLOCK_MOVED, unit_id, {"reason": "calendar"}, echo=True)
     write_all(desk, list(cases.values()))
     return list(told.values())
 

@@ -2,13 +2,37 @@
 
 from hotline.blobs import BlobStore
 from hotline.case import Office
-from hotline.sealing import Sealer, load_or_make_key
+from hotline.chain import Algorithm
+from hotline.keyring import SUITES, KeyRing, open_ring
+from hotline.policy import Policy
+from hotline.sealing import Sealer
 from hotline.settings import Settings
+from hotline.signing import Signer
 
 
 def open_office(settings: Settings) -> Office:
-    """The office of this process: field key, blob store, calendars. Makes the key and folders on first use."""
+    """The office of this process: key ring, blob store, calendars. Makes keys and folders on first use."""
     return Office(
-        sealer=Sealer(load_or_make_key(settings.data_dir)),
+        policy=policy_of(settings),
+        signer=Signer(settings.signing_key_file or settings.data_dir / "signing.key"),
+        sealer=Sealer(ring_of(settings)),
         blobs=BlobStore(settings.data_dir / "blobs", settings.attachment_max_bytes),
+    )
+
+
+def ring_of(settings: Settings) -> KeyRing:
+    """The key ring of personal fields. Raises `KeyRingBroken`."""
+    path = settings.keyring_file or settings.data_dir / "keyring.json"
+    return open_ring(path, settings.data_dir / "field.key", SUITES[settings.cipher])
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say about look-ups, exports and chains."""
+    return Policy(
+        algorithm=Algorithm.SM3 if settings.cipher == "sm" else Algorithm.SHA256,
+        unseal_minutes=settings.unseal_minutes,
+        alert_unseals_per_hour=settings.alert_unseals_per_hour,
+        shift=settings.shift,
+        export_hours=settings.export_hours,
+        allow_private_targets=settings.allow_private_targets,
     )

@@ -34,7 +34,8 @@ from workflow.vocabulary import (
 )
 
 
-def _keepable(text: str) -> str:
+def keepable(text: str) -> str:
+    """A text that PostgreSQL can keep. Raises `ValueError`."""
     if "\x00" in text:
         raise ValueError("不能包含空字符（NUL）")
     if any("\ud800" <= c <= "\udfff" for c in text):
@@ -42,7 +43,8 @@ def _keepable(text: str) -> str:
     return text
 
 
-def _says_something(text: str) -> str:
+def says_something(text: str) -> str:
+    """A text that is not blank. Raises `ValueError`."""
     if not text.strip():
         raise ValueError("不能为空白")
     return text
@@ -77,27 +79,27 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
-    AfterValidator(_keepable),
-    AfterValidator(_says_something),
+    AfterValidator(keepable),
+    AfterValidator(says_something),
 ]
 Prose = Annotated[
     str,
     StringConstraints(min_length=1, max_length=20_000),
-    AfterValidator(_keepable),
-    AfterValidator(_says_something),
+    AfterValidator(keepable),
+    AfterValidator(says_something),
 ]
 Demanded = Annotated[
     str,
     StringConstraints(min_length=1, max_length=100_000),
-    AfterValidator(_keepable),
-    AfterValidator(_says_something),
+    AfterValidator(keepable),
+    AfterValidator(says_something),
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,40}$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9\- ]{2,24}$")]
 IdNumber = Annotated[
     str, StringConstraints(pattern=r"^[0-9]{17}[0-9Xx]$"), AfterValidator(_checked_id_number)
 ]
-Number = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(_keepable)]
+Number = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(keepable)]
 
 
 class Order(BaseModel):

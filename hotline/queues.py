@@ -3,17 +3,19 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pydantic import Field
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, tuple_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
 from hotline.models import Assignment, Clock, Ticket
+from hotline.orders import Code, Instant, Line, Order
 from hotline.organisation import OrgUnit
 from hotline.reference import area_prefix
 from workflow.errors import OrderInvalid
@@ -42,6 +44,44 @@ class Filters:
     mine: bool = False
     received_from: datetime | None = None
     received_to: datetime | None = None
+
+
+class FilterWords(Order):
+    """How people write those filters: as a list's query and as an export's scope."""
+
+    state: list[State] = Field(default=[], description="一个或多个状态")
+    open: bool = Field(default=False, description="只列未办结的")
+    unit: Code | None = Field(default=None, description="承办单位代码")
+    matter: Matter | None = None
+    channel: Channel | None = None
+    area: str | None = Field(default=None, pattern=r"^[0-9]{2,12}$", description="行政区划代码，含下级")
+    category: str | None = Field(default=None, pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
+    due_before: Instant | None = None
+    overdue: bool | None = None
+    text: Line | None = Field(default=None, description="标题或内容包含的文字")
+    mine: bool = Field(default=False, description="只列本人首接的")
+    received_from: Instant | None = None
+    received_to: Instant | None = None
+
+
+def filters_of(words: FilterWords, as_of: datetime) -> Filters:
+    """The filters these words mean at `as_of`."""
+    return Filters(
+        states=tuple(words.state),
+        open_only=words.open,
+        unit=words.unit,
+        matter=words.matter,
+        channel=words.channel,
+        area=words.area,
+        category=words.category,
+        due_before=words.due_before,
+        overdue=words.overdue,
+        as_of=as_of,
+        text=words.text,
+        mine=words.mine,
+        received_from=words.received_from,
+        received_to=words.received_to,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +123,25 @@ def listed(
     )
     found = list(session.execute(statement.limit(size + 1)).scalars())
     page = found[:size]
-    rows = _rows(session, actor, page)
+    rows = rows_of(session, actor, page)
     more = len(found) > size
     return Page(rows, _cursor(sort, rows[-1]) if more and rows else None)
+
+
+def matching(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
+    """The conditions on `tickets` of the list `actor` sees under `filters`, whole: for an export."""
+    return [visible_to(actor), *_conditions(actor, filters)]
+
+
+def leads(session: Session, ids: Iterable[int]) -> dict[int, str]:
+    """The newest lead unit's name of each of these tickets that has one."""
+    rows = session.execute(
+        select(col(Assignment.ticket_id), col(OrgUnit.name))
+        .join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id))
+        .where(col(Assignment.ticket_id).in_(list(ids)), col(Assignment.role) == AssignmentRole.LEAD)
+        .order_by(col(Assignment.id))
+    )
+    return dict(rows.all())
 
 
 def _by_received(statement: Select[Any], cursor: str | None) -> Select[Any]:
@@ -190,7 +246,8 @@ def _has_clock(actor: Actor, test: Callable[[Any], ColumnElement[bool]]) -> Colu
     )
 
 
-def _rows(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
+def rows_of(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
+    """These tickets as lines of a queue, in their order."""
     ids = [ticket.id for ticket in tickets]
     clocks = session.execute(
         select(Clock)
@@ -198,13 +255,7 @@ def _rows(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
         .order_by(col(Clock.due_at).desc(), col(Clock.id).desc())
     ).scalars()
     earliest = {clock.ticket_id: clock for clock in clocks}
-    leads = session.execute(
-        select(col(Assignment.ticket_id), col(OrgUnit.name))
-        .join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id))
-        .where(col(Assignment.ticket_id).in_(ids), col(Assignment.role) == AssignmentRole.LEAD)
-        .order_by(col(Assignment.id))
-    )
-    names: dict[int, str] = dict(leads.all())
+    names = leads(session, ids)
     return [_row(ticket, names.get(ticket.id), earliest.get(ticket.id)) for ticket in tickets]
 
 

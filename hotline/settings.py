@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     ] = None
     """The key ring of personal fields; None is `keyring.json` in `data_dir`. Replicas on several machines share one."""
 
+    signing_key_file: Annotated[
+        Path | None, AfterValidator(lambda path: path and path.expanduser().absolute())
+    ] = None
+    """The key that signs the audit trail's daily heads; None is `signing.key` in `data_dir`. Replicas on several machines share one."""
+
     cipher: Literal["aes", "sm"] = "aes"
     """What new keys are made for: AES-256-GCM with SHA-256, or SM4-GCM with SM3 (国密). Old keys go on opening what they sealed."""
 
@@ -112,6 +117,12 @@ class Settings(BaseSettings):
 
     export_hours: int = Field(default=72, ge=1, le=24 * 30)
     """How long an approved export may be downloaded."""
+
+    allow_private_targets: bool = False
+    """Whether units' systems and other platforms' engines may be reached over http, at loopback and private addresses (a government intranet): off, against SSRF."""
+
+    delivery_threads: int = Field(default=16, ge=1, le=256)
+    """Requests to units' and platforms' systems a delivering process sends at once."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -12,6 +12,7 @@ from hotline import accounts, reference
 from hotline.access import Actor
 from hotline.blobs import BlobStore
 from hotline.case import Desk, Office
+from hotline.keyring import in_memory
 from hotline.orders import Caller, Demand
 from hotline.organisation import OrgUnit, Person, Platform
 from hotline.sealing import Sealer
@@ -76,7 +77,7 @@ BORN = datetime(2022, 8, 2, tzinfo=UTC)
 
 def build(engine: Engine, folder: Path) -> World:
     """Fill an empty migrated database with the small world."""
-    office = Office(Sealer(b"k" * 32), BlobStore(folder / "blobs", 1024 * 1024))
+    office = Office(Sealer(in_memory(b"k" * 32)), BlobStore(folder / "blobs", 1024 * 1024))
     world = World(engine, office)
     with Session(engine) as session:
         reference.load_shipped(session)

@@ -356,6 +356,15 @@ class AlertKind(Word):
     MANY_REFUSALS = "many_refusals", "多次被拒绝访问"
 
 
+class Retention(Word):
+    """录音保存: where a recording stands (art. 14(9))."""
+
+    KEPT = "kept", "保存中"
+    DUE = "due", "到期待销毁"
+    HELD = "held", "保全中"
+    DESTROYED = "destroyed", "已销毁"
+
+
 class ExportState(Word):
     """导出申请的状态."""
 
@@ -414,6 +423,35 @@ class RecallReason(Word):
     WITHDRAWN = "withdrawn", "答复已撤下"
 
 
+class Upkeep(Word):
+    """知识维护事项: why an article, or the lack of one, asks for somebody's attention (art. 20, 23, 28)."""
+
+    REVIEW_DUE = "review_due", "已到复核日期"
+    EXPIRING = "expiring", "即将失效"
+    EXPIRED = "expired", "已失效未更新"
+    DEAD_LINK = "dead_link", "来源链接失效"
+    DUPLICATE = "duplicate", "疑似重复"
+    CONTRADICTION = "contradiction", "疑似矛盾"
+    UNUSED = "unused", "常被查看但很少采用"
+    MISSING = "missing", "采集需求"
+
+
+class SubscriptionState(Word):
+    """订阅状态: paused by a person, or disabled: closed by a person, or by the receiver itself (410 Gone)."""
+
+    ACTIVE = "active", "启用"
+    PAUSED = "paused", "暂停"
+    DISABLED = "disabled", "停用"
+
+
+class DeliveryState(Word):
+    """投递状态."""
+
+    WAITING = "waiting", "待投递"
+    DELIVERED = "delivered", "已送达"
+    DEAD = "dead", "投递失败"
+
+
 class QuestionState(Word):
     """知识提问的状态."""
 
@@ -455,10 +493,14 @@ VOCABULARY: tuple[type[Word], ...] = (
     AuditKind,
     AlertKind,
     ExportState,
+    Retention,
     ArticleKind,
     VersionState,
     KnowledgeStep,
     Relation,
     RecallReason,
+    Upkeep,
+    SubscriptionState,
+    DeliveryState,
     QuestionState,
 )

@@ -37,6 +37,20 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("ticket_id IS NOT NULL"),
     )
+    op.create_index("ix_audit_day", "audit", ["day", "platform_id", "seq"], unique=False)
+    op.create_table(
+        "audit_days",
+        sa.Column("platform_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("head", sa.LargeBinary(), nullable=False),
+        sa.Column("ledger_entries", sa.Integer(), nullable=False),
+        sa.Column("ledger_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.Column("signed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("platform_id", "day"),
+    )
     op.create_table(
         "audit_heads",
         sa.Column("platform_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -45,6 +59,16 @@ def upgrade() -> None:
         sa.Column("head", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("platform_id"),
     )
+    op.create_table(
+        "sign_in_failures",
+        sa.Column("login_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("login_digest"),
+    )
+    op.create_index(op.f("ix_sign_in_failures_tried_at"), "sign_in_failures", ["tried_at"], unique=False)
     op.create_table(
         "sign_in_attempts",
         sa.Column("state_digest", sa.LargeBinary(), nullable=False),
@@ -76,6 +100,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rows", sa.Integer(), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("opens_hours", sa.Integer(), nullable=True),
         sa.Column("downloads", sa.Integer(), nullable=False),
         sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
@@ -121,8 +146,6 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=200), nullable=True),
         sa.Column("password_changed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("must_change", sa.Boolean(), nullable=False),
-        sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("totp_secret", sa.LargeBinary(), nullable=True),
         sa.Column("totp_confirmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("totp_last_step", sa.BigInteger(), nullable=True),
@@ -219,9 +242,14 @@ def upgrade() -> None:
         sa.Column("explanation", sa.Text(), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("export_id", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["ticket_id"],
             ["tickets.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["export_id"],
+            ["exports.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -246,6 +274,10 @@ def upgrade() -> None:
     op.add_column(
         "attachments", sa.Column("audience", sa.String(length=40), nullable=False, server_default="all")
     )
+    op.execute(
+        "UPDATE attachments SET audience = 'platform' FROM tickets "
+        "WHERE tickets.id = ticket_id AND (tickets.matter = 'tipoff' OR tickets.confidential)"
+    )
     op.create_foreign_key("attachments_unit_id_fkey", "attachments", "units", ["unit_id"], ["id"])
     op.add_column("people", sa.Column("shift", sa.String(length=11), nullable=True))
     op.add_column("people", sa.Column("left_at", sa.DateTime(timezone=True), nullable=True))
@@ -254,9 +286,48 @@ def upgrade() -> None:
     op.execute("UPDATE platforms SET kind = CASE level WHEN 'province' THEN 'province' ELSE 'prefecture' END")
     op.alter_column("platforms", "kind", nullable=False)
     op.add_column("tickets", sa.Column("caller_id_number", sa.LargeBinary(), nullable=True))
+    op.create_index(
+        "ix_ledger_recorded",
+        "ledger",
+        ["recorded_at"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": True},
+    )
+    _append_only()
+
+
+APPEND_ONLY = ("audit", "audit_days", "ledger")
+_REFUSE = """
+CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('hotline.rewriting', true) = 'meant' THEN
+        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    END IF;
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+
+
+def _append_only() -> None:
+    op.execute(_REFUSE)
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_rewriting()"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting()"
+        )
 
 
 def downgrade() -> None:
+    for table in APPEND_ONLY:
+        op.execute(f"DROP TRIGGER {table}_append_only ON {table}")
+        op.execute(f"DROP TRIGGER {table}_no_truncate ON {table}")
+    op.execute("DROP FUNCTION refuse_rewriting()")
+    op.drop_index("ix_ledger_recorded", table_name="ledger")
     op.drop_column("tickets", "caller_id_number")
     op.drop_column("platforms", "kind")
     op.drop_column("people", "left_at")
@@ -302,9 +373,13 @@ def downgrade() -> None:
     op.drop_table("machine_clients")
     op.drop_index(op.f("ix_exports_platform_id"), table_name="exports")
     op.drop_table("exports")
+    op.drop_index(op.f("ix_sign_in_failures_tried_at"), table_name="sign_in_failures")
+    op.drop_table("sign_in_failures")
     op.drop_index(op.f("ix_sign_in_attempts_created_at"), table_name="sign_in_attempts")
     op.drop_table("sign_in_attempts")
     op.drop_table("audit_heads")
+    op.drop_table("audit_days")
     op.drop_index("ix_audit_ticket", table_name="audit", postgresql_where=sa.text("ticket_id IS NOT NULL"))
     op.drop_index("ix_audit_actor", table_name="audit")
+    op.drop_index("ix_audit_day", table_name="audit")
     op.drop_table("audit")

@@ -99,11 +99,16 @@ def upgrade() -> None:
         sa.Column("step", sa.String(length=40), nullable=False),
         sa.Column("actor", sa.String(length=60), nullable=False),
         sa.Column("actor_name", sa.String(length=100), nullable=False),
+        sa.Column("unit_id", sa.BigInteger(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["article_id"],
             ["knowledge_articles.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["unit_id"],
+            ["units.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -163,7 +168,7 @@ def upgrade() -> None:
         "knowledge_questions",
         ["due_at"],
         unique=False,
-        postgresql_where=sa.text("answered_at IS NULL AND lapsed_at IS NULL"),
+        postgresql_where=sa.text("state = 'asked' AND lapsed_at IS NULL"),
     )
     op.create_index(
         op.f("ix_knowledge_questions_platform_id"), "knowledge_questions", ["platform_id"], unique=False
@@ -204,9 +209,11 @@ def upgrade() -> None:
         sa.Column("telling_id", sa.BigInteger(), nullable=False),
         sa.Column("platform_id", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("by_version", sa.Integer(), nullable=False),
         sa.Column("listed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_by", sa.String(length=100), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reached", sa.Boolean(), nullable=True),
         sa.Column("remark", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["platform_id"],
@@ -222,6 +229,39 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_knowledge_recalls_platform_id"), "knowledge_recalls", ["platform_id"], unique=False
     )
+    op.create_table(
+        "knowledge_links",
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("problem", sa.String(length=200), nullable=True),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("url"),
+    )
+    op.create_table(
+        "knowledge_pairs",
+        sa.Column("article_id", sa.BigInteger(), nullable=False),
+        sa.Column("other_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("other_version", sa.Integer(), nullable=False),
+        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("settled_by", sa.String(length=100), nullable=True),
+        sa.Column("remark", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["article_id"],
+            ["knowledge_articles.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["other_id"],
+            ["knowledge_articles.id"],
+        ),
+        sa.PrimaryKeyConstraint("article_id", "other_id"),
+    )
+    op.create_index(op.f("ix_knowledge_pairs_other_id"), "knowledge_pairs", ["other_id"], unique=False)
+    op.add_column("knowledge_articles", sa.Column("compared_version", sa.Integer(), nullable=True))
     op.add_column(
         "knowledge_articles", sa.Column("kind", sa.String(length=40), nullable=False, server_default="qa")
     )
@@ -276,6 +316,10 @@ def upgrade() -> None:
     op.add_column("knowledge_versions", sa.Column("change_note", sa.Text(), nullable=True))
     op.add_column(
         "knowledge_versions",
+        sa.Column("corrects", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
+    op.add_column(
+        "knowledge_versions",
         sa.Column("content_sha256", sa.String(length=64), nullable=False, server_default=""),
     )
     op.add_column("knowledge_versions", sa.Column("ticket_id", sa.BigInteger(), nullable=True))
@@ -287,14 +331,28 @@ def upgrade() -> None:
         "published_at = written_at, state = CASE WHEN a.published_version = v.version THEN 'published' ELSE 'superseded' END "
         "FROM knowledge_articles a WHERE a.id = v.article_id"
     )
-    for column in ("state", "guide", "synonyms", "categories", "areas", "content_sha256"):
+    for column in ("state", "guide", "synonyms", "categories", "areas", "corrects", "content_sha256"):
         op.alter_column("knowledge_versions", column, server_default=None)
     op.create_index(
         "ix_knowledge_versions_expiry",
         "knowledge_versions",
         ["valid_until"],
         unique=False,
-        postgresql_where=sa.text("valid_until IS NOT NULL AND state = 'published'"),
+        postgresql_where=sa.text("valid_until IS NOT NULL AND published_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_knowledge_versions_corrects",
+        "knowledge_versions",
+        ["published_at"],
+        unique=False,
+        postgresql_where=sa.text("corrects"),
+    )
+    op.create_index(
+        "ix_knowledge_versions_withdrawn",
+        "knowledge_versions",
+        ["ended_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'withdrawn'"),
     )
     op.create_index(
         "ix_knowledge_versions_state", "knowledge_versions", ["state", "article_id"], unique=False
@@ -312,14 +370,25 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_knowledge_versions_ticket_id"), table_name="knowledge_versions")
     op.drop_index("ix_knowledge_versions_state", table_name="knowledge_versions")
     op.drop_index(
+        "ix_knowledge_versions_withdrawn",
+        table_name="knowledge_versions",
+        postgresql_where=sa.text("state = 'withdrawn'"),
+    )
+    op.drop_index(
+        "ix_knowledge_versions_corrects",
+        table_name="knowledge_versions",
+        postgresql_where=sa.text("corrects"),
+    )
+    op.drop_index(
         "ix_knowledge_versions_expiry",
         table_name="knowledge_versions",
-        postgresql_where=sa.text("valid_until IS NOT NULL AND state = 'published'"),
+        postgresql_where=sa.text("valid_until IS NOT NULL AND published_at IS NOT NULL"),
     )
     op.drop_column("knowledge_versions", "ended_at")
     op.drop_column("knowledge_versions", "published_at")
     op.drop_column("knowledge_versions", "ticket_id")
     op.drop_column("knowledge_versions", "content_sha256")
+    op.drop_column("knowledge_versions", "corrects")
     op.drop_column("knowledge_versions", "change_note")
     op.drop_column("knowledge_versions", "review_on")
     op.drop_column("knowledge_versions", "valid_until")
@@ -340,6 +409,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("review_on IS NOT NULL AND withdrawn_at IS NULL"),
     )
     op.drop_column("knowledge_articles", "review_on")
+    op.drop_column("knowledge_articles", "compared_version")
     op.drop_column("knowledge_articles", "origin")
     op.drop_column("knowledge_articles", "relation")
     op.drop_column("knowledge_articles", "source_id")
@@ -348,6 +418,9 @@ def downgrade() -> None:
     op.drop_column("knowledge_articles", "kind")
     op.drop_index(op.f("ix_knowledge_recalls_platform_id"), table_name="knowledge_recalls")
     op.drop_table("knowledge_recalls")
+    op.drop_index(op.f("ix_knowledge_pairs_other_id"), table_name="knowledge_pairs")
+    op.drop_table("knowledge_pairs")
+    op.drop_table("knowledge_links")
     op.drop_index(op.f("ix_knowledge_tellings_ticket_id"), table_name="knowledge_tellings")
     op.drop_index("ix_knowledge_tellings_article", table_name="knowledge_tellings")
     op.drop_table("knowledge_tellings")
@@ -356,7 +429,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_knowledge_questions_due",
         table_name="knowledge_questions",
-        postgresql_where=sa.text("answered_at IS NULL AND lapsed_at IS NULL"),
+        postgresql_where=sa.text("state = 'asked' AND lapsed_at IS NULL"),
     )
     op.drop_table("knowledge_questions")
     op.drop_table("knowledge_uses")

@@ -13,6 +13,13 @@ from api.wiring import Runtime
 from hotline.settings import Settings
 from tests import world as w
 
+UNHURRIED: dict[str, Any] = {
+    "requests_per_minute": 10**6,
+    "machine_requests_per_minute": 10**6,
+    "failures_per_address": 10**6,
+}
+"""Settings for tests that ask more than a person would; the limits themselves are tried in `test_shield.py`."""
+
 
 class Api:
     """Requests as one of the small world's people, at a set time."""
@@ -69,7 +76,7 @@ def api(world: w.World, tmp_path: Path) -> Iterator[Api]:
     def clock() -> datetime:
         return holder[0].now
 
-    runtime = Runtime(Settings(data_dir=tmp_path), world.engine, world.office, clock)
+    runtime = Runtime(Settings(data_dir=tmp_path, **UNHURRIED), world.engine, world.office, clock)
     with TestClient(create_app(runtime), raise_server_exceptions=False) as client:
         holder.append(Api(client, world))
         yield holder[0]

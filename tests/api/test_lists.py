@@ -269,24 +269,28 @@ def test_the_callers_data_stands_nowhere_unmasked(api: Api) -> None:
         assert secret.encode().hex() not in stored, secret
         assert str(secret.encode())[2:-1] not in stored, secret
     masked = api.get(f"/tickets/{number}", "agent").json()["caller"]
-    assert masked == {"name": "欧**", "phone": "139****4321", "has_address": True, "confidential": False}
+    assert masked == {
+        "name": "欧**",
+        "phone": "139****4321",
+        "has_address": True,
+        "has_id_number": False,
+        "confidential": False,
+    }
 
 
 def test_callers_data_is_read_for_a_purpose_that_is_recorded(api: Api) -> None:
     number = dispatched(api, "2026-03-02 09:00", caller={"name": NAME, "phone": PHONE})
-    path = f"/tickets/{number}/caller"
+    path = f"/tickets/{number}/unsealings"
+    order = {"field": "phone", "purpose": "contact"}
     with nothing_stored(api):
-        problem(api.get(path, "agent"), 422)
-        problem(api.get(path, "agent", params={"purpose": " "}), 422)
-        problem(api.get(path, "CGJ", params={"purpose": "x"}), 404)
+        problem(api.post(path, "agent", {"field": "phone"}), 422)
+        problem(api.post(path, "agent", order | {"purpose": "other"}), 422)
+        problem(api.post(path, "agent", order | {"purpose": "other", "explanation": " "}), 422)
+        problem(api.post(path, "CGJ", order), 404)
         for login in ("auditor", "editor", "reviewer", "admin"):
-            problem(api.get(path, login, params={"purpose": "x"}), 403, "access_refused")
-    assert api.get(path, "ZJJ", params={"purpose": "答复来电人"}).json() == {
-        "name": NAME,
-        "phone": PHONE,
-        "address": None,
-    }
-    assert "答复来电人" in dump(api.world.engine, "personal_reads")
+            problem(api.post(path, login, order), 403, "access_refused")
+    assert api.post(path, "ZJJ", order | {"explanation": "答复来电人"}).json()["value"] == PHONE
+    assert "答复来电人" in dump(api.world.engine, "unsealings")
 
 
 @pytest.mark.parametrize(
@@ -295,15 +299,14 @@ def test_callers_data_is_read_for_a_purpose_that_is_recorded(api: Api) -> None:
 def test_a_tipoffs_caller_is_sealed_from_the_units(api: Api, changes: dict[str, Any]) -> None:
     caller = {"name": NAME, "phone": PHONE}
     number = dispatched(api, "2026-03-02 09:00", **({"caller": caller} | changes))
+    order = {"field": "phone", "purpose": "call_back", "explanation": "答复"}
     with nothing_stored(api):
         for login in ("ZJJ", "ZJJ-lead"):
-            body = problem(
-                api.get(f"/tickets/{number}/caller", login, params={"purpose": "答复"}), 403, "access_refused"
-            )
+            body = problem(api.post(f"/tickets/{number}/unsealings", login, order), 403, "access_refused")
             assert body["article"] == "15"
     masked = api.get(f"/tickets/{number}", "ZJJ").json()["caller"]
     assert (masked["name"], masked["phone"], masked["has_address"]) == (None, None, False)
-    assert api.get(f"/tickets/{number}/caller", "agent", params={"purpose": "回访"}).status_code == 200
+    assert api.post(f"/tickets/{number}/unsealings", "agent", order).json()["value"] == PHONE
 
 
 def test_reference_lists(api: Api) -> None:

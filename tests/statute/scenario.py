@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from calendar_cn.arrangements import parse_arrangement
-from hotline import aftercare, intake, ledger, notices, orders, supervision
+from hotline import aftercare, intake, ledger, notices, orders, recordings, supervision
 from hotline.case import Desk, Office
 from hotline.models import (
     AccountabilityNotice,
@@ -256,7 +256,7 @@ def _remind(play: Run, desk: Desk, words: dict[str, Any]) -> None:
 
 def _destroy(play: Run, desk: Desk, words: dict[str, Any]) -> None:
     only(words, (), "销毁录音")
-    supervision.destroy_expired_recordings(desk.session, play.office, desk.at)
+    recordings.destroy_expired_recordings(desk.session, play.office, desk.at)
 
 
 def _declare(play: Run, desk: Desk, words: dict[str, Any]) -> None:
