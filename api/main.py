@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -97,8 +98,25 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     )
     app.state.runtime = runtime
     problems.install(app)
+    app.include_router(_v1())
+    webhooks.describe(app)
+    app.include_router(_health(runtime))
+    app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
+    grants.check_complete(app)
+    shield.install(app, runtime.settings, runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
+    return app
+
+
+@cache
+def _v1() -> APIRouter:
+    """Every route under /api/v1, put together once a process."""
     v1 = APIRouter(prefix="/api/v1")
-    for part in (searching.router, asking.router, syncing.router, knowledge.router):  # the last names articles
+    for part in (
+        searching.router,
+        asking.router,
+        syncing.router,
+        knowledge.router,
+    ):  # the last names articles
         v1.include_router(part)
     signing_in = (session.router, oidc.router, machines.router)
     watched = (auditing.router, exporting.router)
@@ -108,13 +126,7 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
         v1.include_router(part)
     for part in (subscriptions.router, events.router, batch.router):
         v1.include_router(part)
-    app.include_router(v1)
-    webhooks.describe(app)
-    app.include_router(_health(runtime))
-    app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
-    grants.check_complete(app)
-    shield.install(app, runtime.settings, runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
-    return app
+    return v1
 
 
 _DESCRIPTION = """
@@ -128,18 +140,26 @@ _DESCRIPTION = """
 """
 
 
+_told: dict[str, Any] = {}
+
+
 def _documented(generated: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document, saying of every refusal that it is a problem, and nothing but a problem."""
+    """The OpenAPI document, saying of every refusal that it is a problem, and nothing but a problem.
+
+    It is the same for every app of a process, and generating it takes a second: it is made once.
+    """
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
     def document() -> dict[str, Any]:
-        told = generated()
-        for item in told["paths"].values():
-            for operation in item.values():
-                for status, response in operation["responses"].items():
-                    if status >= "400":
-                        response["content"] = problem
-        return told
+        if not _told:
+            told = generated()
+            for item in told["paths"].values():
+                for operation in item.values():
+                    for status, response in operation["responses"].items():
+                        if status >= "400":
+                            response["content"] = problem
+            _told.update(told)
+        return _told
 
     return document
 
@@ -169,7 +189,9 @@ def _health(runtime: Runtime) -> APIRouter:
     def front(error: str = "") -> HTMLResponse:
         """Where a person who opened the address in a browser finds the way, and whoever could not sign in learns why."""
         said = REASONS.get(error)
-        return HTMLResponse(_FRONT.replace("<p>", f"<p><strong>{said}</strong></p>\n<p>", 1) if said else _FRONT)
+        return HTMLResponse(
+            _FRONT.replace("<p>", f"<p><strong>{said}</strong></p>\n<p>", 1) if said else _FRONT
+        )
 
     return router
 

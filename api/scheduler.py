@@ -29,7 +29,7 @@ from hotline import (
     supervision,
 )
 from hotline.case import Office
-from knowledge_base import neighbours, questions, recalls, sources, syncing
+from knowledge_base import neighbours, questions, recalls, sending, sources
 
 log = logging.getLogger("hotline.ticker")
 _MOST_BATCHES = 200
@@ -75,7 +75,7 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_sessions", 3600, lambda session, _office, at: sessions.forget_old(session, at)),
     Job("forget_machine_tokens", 3600, lambda session, _office, at: clients.forget_old(session, at)),
     Job("forget_old_requests", 3600, lambda session, _office, at: requests.forget_old(session, at)),
-    Job("push_knowledge", 5, syncing.push_due),
+    Job("push_knowledge", 5, sending.push_due),
     ProcessJob("follow_knowledge", 1, lambda session, runtime, at: runtime.library.follow(session, at)),
     ProcessJob(
         "count_popularity", 900, lambda session, runtime, at: runtime.library.refresh_popularity(session, at)

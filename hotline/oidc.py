@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx2 as httpx
 from authlib.common.errors import AuthlibBaseError  # type: ignore[import-untyped]
 from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
 from joserfc import jwt
@@ -27,11 +28,6 @@ from hotline.identity import Credential, SignInAttempt
 from hotline.organisation import OrgUnit, Person
 from hotline.settings import Settings
 from workflow.errors import NotFound, RuleBroken
-
-try:  # authlib takes httpx2 where it is installed, else httpx: the same client here, and the same exceptions
-    import httpx2 as httpx
-except ImportError:
-    import httpx  # type: ignore[no-redef]
 
 ATTEMPT: Final = timedelta(minutes=10)
 """How long a sign-in at the provider may take."""

@@ -236,7 +236,12 @@ def test_every_event_a_unit_must_know_reaches_it(api: Api) -> None:
     api.act(number, "reply", "ZJJ", reply)
     passed = {"elements": {"quality": True, "process": True, "content": True, "completeness": True}}
     api.act(number, "review_pass", "reviewer", passed)
-    api.act(number, "record_callback", "callback", {"outcome": "dissatisfied", "solved": False, "remark": "未解决。"})
+    api.act(
+        number,
+        "record_callback",
+        "callback",
+        {"outcome": "dissatisfied", "solved": False, "remark": "未解决。"},
+    )
     api.act(number, "uphold_dissatisfaction", "reviewer", {"reason": "确未解决。", "days": 5})
     api.act(number, "reply", "ZJJ", reply)
     api.act(number, "review_pass", "reviewer", passed)

@@ -151,6 +151,7 @@ def test_what_is_refused_is_dead_after_few_tries_and_can_be_sent_again(exchange:
             dead_letters.replay(desk, dead.id)
         receiver.wait(2)
         assert len({c.id for c in receiver.came}) == 2
+        until(lambda: exchange.states(key) == {"dead": 1, "delivered": 2})
         with exchange.operator() as desk:
             assert dead_letters.replay_range(desk, key, since=began, until=exchange.clock()) == 0
             again = dead_letters.replay_range(desk, key, since=began, until=exchange.clock(), dead_only=False)

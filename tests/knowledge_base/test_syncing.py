@@ -29,7 +29,7 @@ from hotline.case import Desk
 from hotline.organisation import Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
-from knowledge_base import articles, feed, files, importing, lifecycle, peers, syncing
+from knowledge_base import articles, feed, files, importing, lifecycle, peers, sending, syncing
 from knowledge_base.models import Article, ArticleVersion, KnowledgeChange, Peer
 from knowledge_base.orders import ArticleOrder, StepOrder
 from tests import world as w
@@ -71,7 +71,7 @@ class Engine:
         done = 0
         while True:
             with Session(self.world.engine, expire_on_commit=False) as session:
-                count = syncing.push_due(session, self.world.office, self.now)
+                count = sending.push_due(session, self.world.office, self.now)
                 session.commit()
             done += count
             if count == 0:
