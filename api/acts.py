@@ -248,7 +248,14 @@ def _check_knowledge(edge: Edge, order: o.Order) -> None:
         articles.find(edge.session, edge.actor, name)
 
 
-def _perform(edge: Edge, order: o.Order, command: Callable[[Desk], Case], *, status: int = 200, extra_fingerprint: str = "") -> Response:
+def _perform(
+    edge: Edge,
+    order: o.Order,
+    command: Callable[[Desk], Case],
+    *,
+    status: int = 200,
+    extra_fingerprint: str = "",
+) -> Response:
     reader = Reader(
         edge.session, edge.actor, edge.runtime.office, edge.at
     )  # the command brings the calendars up to date

@@ -89,9 +89,7 @@ def list_reminders(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 5
     return [
         ReminderView(**reminder.model_dump(), unit=code)
         if ticket is None  # composed by the program, of numbers and dates
-        else cleaned(
-            ReminderView(**reminder.model_dump(), unit=code), cleaner(sealer, edge.actor, ticket)
-        )
+        else cleaned(ReminderView(**reminder.model_dump(), unit=code), cleaner(sealer, edge.actor, ticket))
         for reminder, code, ticket in rows
     ]
 

@@ -189,7 +189,6 @@ class Edge:
         self.session.commit()
         return _answer(answer, replayed=False)
 
-
     def _keyed(self, fingerprint: str) -> str:
         """The fingerprint under this installation's own key: what is kept of a request confirms no guess at a phone in it."""
         return self.runtime.office.sealer.digest(fingerprint).hex()

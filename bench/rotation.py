@@ -112,7 +112,7 @@ def measured(folder: Path, *, quick: bool) -> dict[str, Any]:
         wait_until_ready(address, server)
         before, during = Asked(), Asked()
         with asking(address, token, count, before):
-            time.sleep(BEFORE_SECONDS / (2 if quick else 1))
+            time.sleep(BEFORE_SECONDS / (3 if quick else 1))
         with asking(address, token, count, during):
             rotated = json.loads(
                 subprocess.run(

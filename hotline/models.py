@@ -402,7 +402,12 @@ class LedgerEntry(SQLModel, table=True):
     hash: bytes
 
     __table_args__ = (
-        Index("ix_ledger_recorded", "recorded_at", postgresql_using="brin", postgresql_with={"autosummarize": True}),
+        Index(
+            "ix_ledger_recorded",
+            "recorded_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": True},
+        ),
     )
 
 

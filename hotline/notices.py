@@ -130,7 +130,9 @@ def _move_open_clocks(session: Session, office: Office, by: Actor, at: datetime)
         note(case, "moved", move.clock, reason="calendar", from_due_at=before.astimezone(UTC).isoformat())
     for case in cases.values():
         if case.turned:
-            units = dict.fromkeys(facts["unit"] for facts in case.turned["moved"] if facts["unit"] is not None)
+            units = dict.fromkeys(
+                facts["unit"] for facts in case.turned["moved"] if facts["unit"] is not None
+            )
             record(desk, case, MOVED, before=case.ticket.state, article=None, payload={})
             tell(desk, case, outbox.CLOCK_MOVED, None, {"reason": "calendar"})
             for unit_id in units:

@@ -211,7 +211,9 @@ def _fill(
         logins = _logins(session, settings, now)
         session.execute(text("DELETE FROM people WHERE login = :login"), {"login": _MARK})
         session.execute(text("SET LOCAL hotline.rewriting = 'meant'"))
-        session.execute(text("TRUNCATE audit_days"))  # signed meanwhile by a server left running: the days were not over
+        session.execute(
+            text("TRUNCATE audit_days")
+        )  # signed meanwhile by a server left running: the days were not over
         session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))

@@ -247,8 +247,9 @@ def test_a_confidential_callers_voice_is_not_for_the_units(api: Api) -> None:
     number = api.take("tipoff")
     recording = kept(api, number, WAV, "通话.wav", file_class="recording")
     api.act(number, "dispatch", "dispatcher", {"lead": "ZJJ"})
-    body = problem(api.get(f"/tickets/{number}/attachments/{recording['id']}", "ZJJ"), 403, "access_refused")
-    assert body["article"] == "15"
+    hidden = problem(api.get(f"/tickets/{number}/attachments/{recording['id']}", "ZJJ"), 404, "not_found")
+    assert hidden == problem(api.get(f"/tickets/{number}/attachments/999999", "ZJJ"), 404, "not_found")
+    assert api.get(f"/tickets/{number}", "ZJJ").json()["attachments"] == []
     assert api.get(f"/tickets/{number}/attachments/{recording['id']}", "agent").content == WAV
 
 
