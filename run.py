@@ -398,7 +398,9 @@ def uv_environment(environment: Mapping[str, str], places: Places) -> dict[str, 
 
 def run_tests(places: Places, arguments: list[str]) -> NoReturn:
     os.chdir(ROOT)
-    options: list[str] = []
+    options: list[str] = (
+        [] if arguments else ["-q", "-n", "auto", "--dist", "worksteal"]
+    )  # the whole suite, on every core
     if not places.in_checkout:
         options = ["-o", f"cache_dir={places.tools / 'pytest-cache'}"]
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(places.tools / "hypothesis"))
