@@ -3,16 +3,16 @@
 Commands about dates need neither database nor server and start at once; the others load `api.operations` when they run.
 """
 
-import json
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from api import cli_audit, cli_exchange, cli_keys, cli_knowledge, cli_people
+from api.cli_output import AsJson, say
 from calendar_cn.arrangements import ArrangementInvalid
 from calendar_cn.working_days import CalendarRange, WorkCalendar
 from workflow.certificate import certify
@@ -48,8 +48,6 @@ app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
 app.command("conceal")(cli_keys.conceal)
 app.command("subject-report")(cli_keys.subject_report)
 
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
-
 
 def main() -> None:
     """The console script: failures a person can mend are told in one line, without a traceback."""
@@ -84,10 +82,6 @@ def _fail(message: str) -> None:
     sys.exit(1)
 
 
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
-
-
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +111,7 @@ def schedule(
 
     if once:
         done = operations.run_jobs_once()
-        _say(as_json, done, "\n".join(f"{name}\t{count}" for name, count in done.items()))
+        say(as_json, done, "\n".join(f"{name}\t{count}" for name, count in done.items()))
     else:
         operations.schedule(typer.echo)
 
@@ -130,7 +124,7 @@ def migrate(
     from api import operations
 
     operations.migrate(revision)
-    _say(as_json, {"revision": revision}, f"数据库已迁移到 {revision}。")
+    say(as_json, {"revision": revision}, f"数据库已迁移到 {revision}。")
 
 
 @app.command()
@@ -145,7 +139,7 @@ def demo(
 
     if not yes:
         typer.confirm("将清空数据库中的全部数据，确定吗？", abort=True)
-    _say(as_json, *operations.fill_demo(tickets, seed, progress=not as_json))
+    say(as_json, *operations.fill_demo(tickets, seed, progress=not as_json))
 
 
 # --- dates -----------------------------------------------------------------------------------------------------------
@@ -166,7 +160,7 @@ def due(
     limit = statute.limit(ClockKind.REPLY, local_day(at), matter, complex_=complex_)
     proof = certify(limit, statute, WorkCalendar(), opened_by=Act.DISPATCH.label, opened_at=at)
     text = f"{proof.due_on}" + (f"\n{proof.as_text()}" if explain else "")
-    _say(as_json, proof.as_data(), text)
+    say(as_json, proof.as_data(), text)
 
 
 def _instant(text: str) -> datetime:
@@ -202,7 +196,7 @@ def calendar_add(
     data = {"due_on": explained.due_on, "provisional": explained.provisional, "notices": explained.notices}
     if explain:
         data["days"] = [{n: getattr(d, n) for n in d.__slots__} for d in explained.days]
-    _say(as_json, data, "\n".join(lines))
+    say(as_json, data, "\n".join(lines))
 
 
 @calendar_app.command("load")
@@ -214,14 +208,14 @@ def calendar_load(
     """预览或加载某年的放假安排；已办结或已逾期的期限不重新判定。"""
     from api import operations
 
-    _say(as_json, *operations.load_notice(file, load=yes))
+    say(as_json, *operations.load_notice(file, load=yes))
 
 
 @calendar_app.command("years")
 def calendar_years(as_json: AsJson = False) -> None:
     """已有放假通知的年度（随程序发布的）。"""
     years = sorted(WorkCalendar().noticed_years)
-    _say(as_json, years, f"{years[0]}—{years[-1]}，其后年度暂按周末和法定节假日推算")
+    say(as_json, years, f"{years[0]}—{years[-1]}，其后年度暂按周末和法定节假日推算")
 
 
 # --- tickets, tokens, database ----------------------------------------------------------------------------------------
@@ -232,7 +226,7 @@ def ticket_show(number: Annotated[str, typer.Argument(help="工单编号。")], 
     """显示一个工单：状态、时限、经过。来电人信息不显示。"""
     from api import operations
 
-    _say(as_json, *operations.show_ticket(number))
+    say(as_json, *operations.show_ticket(number))
 
 
 @app.command()
@@ -241,7 +235,7 @@ def verify(as_json: AsJson = False) -> None:
     from api import operations_audit
 
     data, text = operations_audit.verify(None, [], audits=False, progress=not as_json)
-    _say(as_json, data, text)
+    say(as_json, data, text)
     if data["breaks"]:
         raise typer.Exit(1)
 
@@ -254,7 +248,7 @@ def import_areas(
     from api import operations
 
     count = operations.import_reference("areas", file)
-    _say(as_json, {"imported": count}, f"已导入 {count} 条行政区划。")
+    say(as_json, {"imported": count}, f"已导入 {count} 条行政区划。")
 
 
 @import_app.command("categories")
@@ -265,7 +259,7 @@ def import_categories(
     from api import operations
 
     count = operations.import_reference("categories", file)
-    _say(as_json, {"imported": count}, f"已导入 {count} 条诉求分类。")
+    say(as_json, {"imported": count}, f"已导入 {count} 条诉求分类。")
 
 
 @db_app.command("stop")
@@ -274,7 +268,7 @@ def db_stop(as_json: AsJson = False) -> None:
     from api import operations
 
     stopped = operations.stop_database()
-    _say(as_json, {"stopped": stopped}, "已停止。" if stopped else "内置数据库没有在运行。")
+    say(as_json, {"stopped": stopped}, "已停止。" if stopped else "内置数据库没有在运行。")
 
 
 @app.command()
@@ -293,7 +287,7 @@ def docs(
         if check
         else generated.write(folder, Path("tests/statute"))
     )
-    _say(as_json, {"stale" if check else "written": stale}, "\n".join(stale) or "文档为最新。")
+    say(as_json, {"stale" if check else "written": stale}, "\n".join(stale) or "文档为最新。")
     if check and stale:
         raise typer.Exit(1)
 

@@ -1,19 +1,14 @@
 """`hotline audit` and `hotline recordings`: prove the chains, sign and hand out daily heads, see what is kept and destroyed."""
 
-import json
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from api.cli_output import AsJson, say
+
 audit_app = typer.Typer(help="审计记录：核对、签名、导出日头。", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
-
-
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
 
 
 @audit_app.command("verify")
@@ -31,7 +26,7 @@ def verify(
     from api import operations_audit
 
     data, text = operations_audit.verify(head, key or [], audits=True, progress=not as_json)
-    _say(as_json, data, text)
+    say(as_json, data, text)
     if data["breaks"]:
         raise typer.Exit(1)
 
@@ -52,7 +47,7 @@ def export_head(
         parsed = date.fromisoformat(day) if day is not None else None
     except ValueError:
         raise typer.BadParameter(f"日期 {day} 无法识别，写法如 2026-02-13") from None
-    _say(as_json, *operations_audit.head(parsed, platform, output))
+    say(as_json, *operations_audit.head(parsed, platform, output))
 
 
 @audit_app.command("key")
@@ -61,7 +56,7 @@ def public_key(as_json: AsJson = False) -> None:
     from api import operations_audit
 
     key = operations_audit.public_key()
-    _say(as_json, {"algorithm": "Ed25519", "public_key": key}, key)
+    say(as_json, {"algorithm": "Ed25519", "public_key": key}, key)
 
 
 def recordings(
@@ -85,4 +80,4 @@ def recordings(
     ]
     if len(chosen) > 1:
         raise typer.BadParameter("--due、--held、--destroyed 只能选一个")
-    _say(as_json, *operations_audit.list_recordings(chosen[0] if chosen else None))
+    say(as_json, *operations_audit.list_recordings(chosen[0] if chosen else None))

@@ -2,17 +2,17 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from api.cli_output import AsJson, say
 from workflow.deadlines import CHINA
 from workflow.vocabulary import DeliveryState, SubscriptionState
 
 subscription_app = typer.Typer(help="事件订阅：新增、暂停、更换密钥、测试。", no_args_is_help=True)
 delivery_app = typer.Typer(help="事件投递记录：查看、重发。", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
 Subscription = Annotated[int, typer.Argument(help="订阅编号。")]
 Delivery = Annotated[int, typer.Argument(help="投递记录编号。")]
 
@@ -25,16 +25,12 @@ def install(app: typer.Typer) -> None:
     app.add_typer(delivery_app, name="delivery")
 
 
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
-
-
 def deliver(as_json: AsJson = False) -> None:
     """只运行事件投递；可同时运行多个，也可与 hotline serve 同时运行。"""
     from api import operations_exchange
 
     operations_exchange.deliver(
-        lambda said: _say(as_json, {"delivering": True}, said),
+        lambda said: say(as_json, {"delivering": True}, said),
     )
 
 
@@ -52,7 +48,7 @@ def subscription_list(as_json: AsJson = False) -> None:
         f"{row['url']}  {row['label']}" + (f"  {row['last_problem']}" if row["failures"] else "")
         for row in rows
     ]
-    _say(as_json, rows, "\n".join(lines) or "没有订阅。")
+    say(as_json, rows, "\n".join(lines) or "没有订阅。")
 
 
 @subscription_app.command("add")
@@ -70,13 +66,13 @@ def subscription_add(
     from api import operations_exchange
 
     made = operations_exchange.add_subscription(unit, platform, label, url, types or [])
-    _say(as_json, made, f"已新增订阅 {made['id']}，签名密钥（只显示这一次）：{made['secret']}")
+    say(as_json, made, f"已新增订阅 {made['id']}，签名密钥（只显示这一次）：{made['secret']}")
 
 
 def _turn(key: int, state: SubscriptionState, as_json: bool) -> None:
     from api import operations_exchange
 
-    _say(as_json, operations_exchange.turn_subscription(key, state), f"订阅 {key} 已{state.label}。")
+    say(as_json, operations_exchange.turn_subscription(key, state), f"订阅 {key} 已{state.label}。")
 
 
 @subscription_app.command("pause")
@@ -107,7 +103,7 @@ def subscription_rotate(
     from api import operations_exchange
 
     made = operations_exchange.rotate_subscription(key, overlap_hours)
-    _say(as_json, made, f"订阅 {key} 的新签名密钥（只显示这一次）：{made['secret']}")
+    say(as_json, made, f"订阅 {key} 的新签名密钥（只显示这一次）：{made['secret']}")
 
 
 @subscription_app.command("test")
@@ -116,7 +112,7 @@ def subscription_test(key: Subscription, as_json: AsJson = False) -> None:
     from api import operations_exchange
 
     made = operations_exchange.test_subscription(key)
-    _say(as_json, made, f"已发出，投递记录 {made['id']}：hotline delivery show {made['id']}")
+    say(as_json, made, f"已发出，投递记录 {made['id']}：hotline delivery show {made['id']}")
 
 
 # --- deliveries --------------------------------------------------------------------------------------------------------
@@ -138,7 +134,7 @@ def delivery_list(
         f"{row['attempts']} 次  {row['problem'] or ''}"
         for row in rows
     ]
-    _say(as_json, rows, "\n".join(lines) or "没有投递记录。")
+    say(as_json, rows, "\n".join(lines) or "没有投递记录。")
 
 
 @delivery_app.command("show")
@@ -153,7 +149,7 @@ def delivery_show(key: Delivery, as_json: AsJson = False) -> None:
         for each in row["tries"]
     ]
     lines.append(json.dumps(row["envelope"], ensure_ascii=False, indent=2))
-    _say(as_json, row, "\n".join(lines))
+    say(as_json, row, "\n".join(lines))
 
 
 @delivery_app.command("replay")
@@ -172,14 +168,14 @@ def delivery_replay(
 
     if delivery is not None:
         made = operations_exchange.replay_delivery(delivery)
-        _say(as_json, made, f"已重新排入，投递记录 {made['id']}。")
+        say(as_json, made, f"已重新排入，投递记录 {made['id']}。")
         return
     if subscription is None or since is None or until is None:
         raise typer.BadParameter("请给出投递记录编号，或 --subscription、--since、--until。")
     count = operations_exchange.replay_range(
         subscription, _instant(since), _instant(until), dead_only=not everything
     )
-    _say(as_json, {"replayed": count}, f"已重新排入 {count} 个事件。")
+    say(as_json, {"replayed": count}, f"已重新排入 {count} 个事件。")
 
 
 def _instant(said: str) -> datetime:
@@ -208,6 +204,6 @@ def unit_check(
     lines += [f"        {each.advice}" for each in results if not each.passed]
     failed = sum(not each.passed for each in results)
     lines.append(f"共 {len(results)} 项，" + (f"{failed} 项不合格。" if failed else "全部合格。"))
-    _say(as_json, [each.told() for each in results], "\n".join(lines))
+    say(as_json, [each.told() for each in results], "\n".join(lines))
     if failed:
         raise typer.Exit(1)

@@ -2,17 +2,13 @@
 
 import json
 import sys
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from api.cli_output import AsJson, say
+
 keys_app = typer.Typer(help="来电人信息的密钥：查看、轮换、停用。", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
-
-
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
 
 
 @keys_app.command("list")
@@ -20,7 +16,7 @@ def keys_list(as_json: AsJson = False) -> None:
     """列出密钥：编号、算法、生成时间、仍用它加密的数据项数。"""
     from api import operations_keys
 
-    _say(as_json, *operations_keys.listed())
+    say(as_json, *operations_keys.listed())
 
 
 @keys_app.command("rotate")
@@ -34,7 +30,7 @@ def keys_rotate(
     """生成新密钥并逐批重新加密，服务不必停止；中断后再次运行即从中断处继续。"""
     from api import operations_keys
 
-    _say(as_json, *operations_keys.rotate(suite, shown=not as_json, bar=sys.stderr.isatty()))
+    say(as_json, *operations_keys.rotate(suite, shown=not as_json, bar=sys.stderr.isatty()))
 
 
 @keys_app.command("resume")
@@ -42,7 +38,7 @@ def keys_resume(as_json: AsJson = False) -> None:
     """继续未完成的密钥轮换。"""
     from api import operations_keys
 
-    _say(
+    say(
         as_json,
         *operations_keys.rotate(None, shown=not as_json, bar=sys.stderr.isatty(), only_resume=True),
     )
@@ -60,14 +56,14 @@ def keys_retire(
     if not yes:
         typer.confirm(f"将永久销毁密钥 {key}，用它加密的备份不能再打开，确定吗？", abort=True)
     operations_keys.retire(key)
-    _say(as_json, {"retired": key}, f"密钥 {key} 已销毁。")
+    say(as_json, {"retired": key}, f"密钥 {key} 已销毁。")
 
 
 def conceal(as_json: AsJson = False) -> None:
     """把旧版本写入的工单文字脱敏，原文加密保存；可重复运行。台账不改写，读取时脱敏。"""
     from api import operations_keys
 
-    _say(as_json, *operations_keys.conceal())
+    say(as_json, *operations_keys.conceal())
 
 
 def subject_report(
@@ -83,7 +79,7 @@ def subject_report(
         phone = typer.get_text_stream("stdin").readline().strip()
     data, text = operations_keys.subject_report(phone, purpose)
     if output is None:
-        _say(as_json, data, text)
+        say(as_json, data, text)
         return
     content = json.dumps(data, ensure_ascii=False, indent=2) if as_json else text
     operations_keys.write_private(output, content)

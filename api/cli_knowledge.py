@@ -1,22 +1,18 @@
 """`hotline knowledge`: 办事指南 in and out, and articles exchanged with other platforms' engines."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+
+from api.cli_output import AsJson, say
 
 knowledge_app = typer.Typer(help="知识库：导入导出办事指南，与其他平台同步。", no_args_is_help=True)
 peer_app = typer.Typer(help="同步平台：登记、列出、启停。", no_args_is_help=True)
 knowledge_app.add_typer(peer_app, name="peer")
 
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
 PlatformCode = Annotated[str, typer.Option("--platform", help="平台代码，如 00。")]
-
-
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
 
 
 @knowledge_app.command("template")
@@ -30,7 +26,7 @@ def template(
     from api import operations_knowledge
 
     operations_knowledge.template(output)
-    _say(as_json, {"written": str(output)}, f"已写入 {output}。")
+    say(as_json, {"written": str(output)}, f"已写入 {output}。")
 
 
 @knowledge_app.command("import")
@@ -61,7 +57,7 @@ def import_(
         report=report,
         bar=sys.stderr.isatty() and not as_json,
     )
-    _say(as_json, data, text)
+    say(as_json, data, text)
     if not sound:
         raise typer.Exit(1)
 
@@ -79,7 +75,7 @@ def export(
     from api import operations_knowledge
 
     size = operations_knowledge.export(output, platform, format_)
-    _say(as_json, {"written": str(output), "bytes": size}, f"已写入 {output}（{size} 字节）。")
+    say(as_json, {"written": str(output), "bytes": size}, f"已写入 {output}（{size} 字节）。")
 
 
 @knowledge_app.command("sync")
@@ -96,7 +92,7 @@ def sync(
     from api import operations_knowledge
 
     data, text = operations_knowledge.sync(source, token, platform, bar=sys.stderr.isatty() and not as_json)
-    _say(as_json, data, text)
+    say(as_json, data, text)
 
 
 @peer_app.command("add")
@@ -118,7 +114,7 @@ def peer_add(
     from api import operations_knowledge
 
     data = operations_knowledge.peer_add(url, platform, name, secret, pulls=pulls)
-    _say(as_json, data, f"已登记第 {data['id']} 号同步平台。密钥（只显示这一次）：{data['secret']}")
+    say(as_json, data, f"已登记第 {data['id']} 号同步平台。密钥（只显示这一次）：{data['secret']}")
 
 
 @peer_app.command("list")
@@ -126,7 +122,7 @@ def peer_list(as_json: AsJson = False) -> None:
     """列出同步平台及其进度。"""
     from api import operations_knowledge
 
-    _say(as_json, *operations_knowledge.peer_list())
+    say(as_json, *operations_knowledge.peer_list())
 
 
 @peer_app.command("switch")
@@ -139,4 +135,4 @@ def peer_switch(
     from api import operations_knowledge
 
     data = operations_knowledge.peer_switch(peer, active=active)
-    _say(as_json, data, f"{data['name']}：{'已启用' if data['active'] else '已停用'}。")
+    say(as_json, data, f"{data['name']}：{'已启用' if data['active'] else '已停用'}。")

@@ -1,10 +1,10 @@
 """`hotline user`, `hotline client`, `hotline token`, `hotline platform`: people and machines, from the command line of the operator."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
+from api.cli_output import AsJson, say
 from workflow.vocabulary import Level, Role, Scope
 
 user_app = typer.Typer(help="人员：新增、授权、停用、口令。首个管理员在这里建立。", no_args_is_help=True)
@@ -12,16 +12,11 @@ client_app = typer.Typer(help="接口客户端（OAuth 2.0 客户端凭据）。
 token_app = typer.Typer(help="个人访问令牌。", no_args_is_help=True)
 platform_app = typer.Typer(help="热线平台。", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取。")]
 Login = Annotated[str, typer.Argument(help="登录名。")]
 Client = Annotated[str, typer.Argument(help="客户端标识。")]
 Reason = Annotated[str, typer.Option(help="事由，记入审计。")]
 PlatformOption = Annotated[str | None, typer.Option("--platform", help="热线平台代码，如 01。")]
 UnitOption = Annotated[str | None, typer.Option("--unit", help="承办单位代码。")]
-
-
-def _say(as_json: bool, data: Any, text: str) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, default=str, indent=2) if as_json else text)
 
 
 def _people(as_json: bool, rows: list[dict[str, Any]]) -> None:
@@ -30,7 +25,7 @@ def _people(as_json: bool, rows: list[dict[str, Any]]) -> None:
         f"{'' if row['active'] else '  已停用'}{'  已锁定' if row['locked_until'] else ''}  {row['name']}"
         for row in rows
     ]
-    _say(as_json, rows, "\n".join(lines) or "没有符合条件的人员。")
+    say(as_json, rows, "\n".join(lines) or "没有符合条件的人员。")
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -49,7 +44,7 @@ def user_create(
     from api import operations_people
 
     password = operations_people.create_user(login, name, role, platform, unit)
-    _say(
+    say(
         as_json,
         {"login": login, "one_time_password": password},
         f"已新增 {login}，一次性口令（只显示这一次，首次登录须修改）：{password}",
@@ -62,7 +57,7 @@ def user_password(login: Login, reason: Reason = "命令行重置", as_json: AsJ
     from api import operations_people
 
     password = operations_people.reset_password(login, reason)
-    _say(
+    say(
         as_json,
         {"login": login, "one_time_password": password},
         f"{login} 的一次性口令（只显示这一次，首次登录须修改）：{password}",
@@ -82,7 +77,7 @@ def user_disable(
     from api import operations_people
 
     numbers = operations_people.disable_user(login, reason, transfer_to)
-    _say(as_json, {"login": login, "transferred": numbers}, f"已停用 {login}，移交 {len(numbers)} 件工单。")
+    say(as_json, {"login": login, "transferred": numbers}, f"已停用 {login}，移交 {len(numbers)} 件工单。")
 
 
 @user_app.command("enable")
@@ -91,7 +86,7 @@ def user_enable(login: Login, reason: Reason = "命令行启用", as_json: AsJso
     from api import operations_people
 
     operations_people.enable_user(login, reason)
-    _say(as_json, {"login": login, "active": True}, f"已启用 {login}。")
+    say(as_json, {"login": login, "active": True}, f"已启用 {login}。")
 
 
 @user_app.command("grant")
@@ -104,7 +99,7 @@ def user_grant(
     from api import operations_people
 
     roles = operations_people.grant_roles(login, role)
-    _say(as_json, {"login": login, "roles": roles}, f"{login} 的角色：{'、'.join(roles)}")
+    say(as_json, {"login": login, "roles": roles}, f"{login} 的角色：{'、'.join(roles)}")
 
 
 @user_app.command("unlock")
@@ -113,7 +108,7 @@ def user_unlock(login: Login, reason: Reason = "命令行解锁", as_json: AsJso
     from api import operations_people
 
     operations_people.unlock_user(login, reason)
-    _say(as_json, {"login": login, "unlocked": True}, f"已解除 {login} 的锁定。")
+    say(as_json, {"login": login, "unlocked": True}, f"已解除 {login} 的锁定。")
 
 
 @user_app.command("reset-second-factor")
@@ -122,7 +117,7 @@ def user_reset_second_factor(login: Login, reason: Reason = "命令行重置", a
     from api import operations_people
 
     operations_people.reset_second_factor(login, reason)
-    _say(as_json, {"login": login, "reset": True}, f"已重置 {login} 的第二因素。")
+    say(as_json, {"login": login, "reset": True}, f"已重置 {login} 的第二因素。")
 
 
 @user_app.command("list")
@@ -156,7 +151,7 @@ def client_create(
     from api import operations_people
 
     secret = operations_people.create_client(name, label, role, scope, platform, unit)
-    _say(
+    say(
         as_json,
         {"client_id": name, "client_secret": secret},
         f"client_id：{name}\nclient_secret（只显示这一次）：{secret}",
@@ -173,7 +168,7 @@ def client_rotate(
     from api import operations_people
 
     secret = operations_people.rotate_client(name, overlap_hours)
-    _say(as_json, {"client_id": name, "client_secret": secret}, f"client_secret（只显示这一次）：{secret}")
+    say(as_json, {"client_id": name, "client_secret": secret}, f"client_secret（只显示这一次）：{secret}")
 
 
 @client_app.command("revoke")
@@ -182,7 +177,7 @@ def client_revoke(name: Client, as_json: AsJson = False) -> None:
     from api import operations_people
 
     operations_people.revoke_client(name)
-    _say(as_json, {"client_id": name, "revoked": True}, f"已停用 {name}。")
+    say(as_json, {"client_id": name, "revoked": True}, f"已停用 {name}。")
 
 
 @client_app.command("list")
@@ -196,7 +191,7 @@ def client_list(as_json: AsJson = False) -> None:
         f"{'  已停用' if row['revoked_at'] else ''}  {row['label']}"
         for row in rows
     ]
-    _say(as_json, rows, "\n".join(lines) or "没有接口客户端。")
+    say(as_json, rows, "\n".join(lines) or "没有接口客户端。")
 
 
 @token_app.command("issue")
@@ -211,7 +206,7 @@ def token_issue(
     from api import operations_people
 
     token = operations_people.issue_token(login, label, scope, days)
-    _say(as_json, {"login": login, "token": token}, token)
+    say(as_json, {"login": login, "token": token}, token)
 
 
 @token_app.command("list")
@@ -225,7 +220,7 @@ def token_list(login: Login, as_json: AsJson = False) -> None:
         f"  {' '.join(row['scopes']) if row['scopes'] is not None else '不限'}  {row['label']}"
         for row in rows
     ]
-    _say(as_json, rows, "\n".join(lines) or "没有有效的访问令牌。")
+    say(as_json, rows, "\n".join(lines) or "没有有效的访问令牌。")
 
 
 @token_app.command("revoke")
@@ -238,7 +233,7 @@ def token_revoke(
     from api import operations_people
 
     operations_people.revoke_token(login, token)
-    _say(as_json, {"login": login, "token": token, "revoked": True}, f"已撤销 {login} 的令牌 {token}。")
+    say(as_json, {"login": login, "token": token, "revoked": True}, f"已撤销 {login} 的令牌 {token}。")
 
 
 # --- platforms -------------------------------------------------------------------------------------------------------
@@ -258,7 +253,7 @@ def platform_add(
     from api import operations_people
 
     operations_people.add_platform(code, name, short_name or name, level, area, parent)
-    _say(as_json, {"code": code, "name": name}, f"已新增热线平台 {code} {name}。")
+    say(as_json, {"code": code, "name": name}, f"已新增热线平台 {code} {name}。")
 
 
 @platform_app.command("list")
@@ -268,4 +263,4 @@ def platform_list(as_json: AsJson = False) -> None:
 
     rows = operations_people.list_platforms()
     lines = [f"{row['code']}  {row['kind']:<12}{row['parent'] or '-':<4}{row['name']}" for row in rows]
-    _say(as_json, rows, "\n".join(lines) or "还没有热线平台，请先 hotline platform add。")
+    say(as_json, rows, "\n".join(lines) or "还没有热线平台，请先 hotline platform add。")
