@@ -174,7 +174,14 @@ def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
     configure_logging(settings)
     url = prepare(settings)
     logins = driver.reset_and_fill(
-        url, settings, now=now(), tickets=tickets, seed=seed, progress=progress, stock=demo_knowledge.stock
+        url,
+        settings,
+        now=now(),
+        tickets=tickets,
+        seed=seed,
+        progress=progress,
+        stock=demo_knowledge.stock,
+        forgiving=True,
     )
     return logins, driver.logins_text(logins)
 

@@ -53,7 +53,9 @@ def ensure_demo(url: str, settings: Settings, *, now: datetime, stock: Stock | N
         with Session(engine) as session:
             state = _standing(session)
         if state == "empty":
-            return _fill(engine, url, settings, now, TICKETS, SEED, progress=True, stock=stock)
+            return _fill(
+                engine, url, settings, now, TICKETS, SEED, progress=True, stock=stock, forgiving=True
+            )
         with Session(engine) as session:
             return (
                 _logins(session, settings, now) if organisation.has_demo_logins(session) else {"people": []}
@@ -69,13 +71,17 @@ def reset_and_fill(
     seed: int = SEED,
     progress: bool = True,
     stock: Stock | None = None,
+    forgiving: bool = False,
 ) -> Logins:
     """Drop everything in the migrated database at `url` and fill it with `tickets` tickets of the half year up to `now`.
 
-    The same seed, `now` and number give the same tickets. Returns the logins.
+    The same seed, `now` and number give the same tickets. An act a rule refuses raises, or, where `forgiving`, ends that
+    ticket's play with a warning. Returns the logins.
     """
     with _engine(url) as engine, _alone(engine):
-        return _fill(engine, url, settings, now, tickets, seed, progress=progress, stock=stock)
+        return _fill(
+            engine, url, settings, now, tickets, seed, progress=progress, stock=stock, forgiving=forgiving
+        )
 
 
 def logins_text(logins: Logins) -> str:
@@ -194,6 +200,7 @@ def _fill(
     *,
     progress: bool,
     stock: Stock | None,
+    forgiving: bool,
 ) -> Logins:
     office = open_office(settings)
     _empty(engine, office)
@@ -201,7 +208,7 @@ def _fill(
         session.execute(text("SET synchronous_commit = off"))
         _found(session, office, settings, now, tickets, seed, stock)
     with (
-        _crew(engine, url, settings, office, seed, now, tickets) as crew,
+        _crew(engine, url, settings, office, seed, now, tickets, forgiving=forgiving) as crew,
         _telling(tickets, shown=progress) as tell,
     ):
         for instant in _ticks(office, now):
@@ -279,17 +286,25 @@ def _sweep(engine: Engine, office: Office, instant: datetime) -> None:
 
 @contextmanager
 def _crew(
-    engine: Engine, url: str, settings: Settings, office: Office, seed: int, now: datetime, tickets: int
+    engine: Engine,
+    url: str,
+    settings: Settings,
+    office: Office,
+    seed: int,
+    now: datetime,
+    tickets: int,
+    *,
+    forgiving: bool,
 ) -> Iterator[_Crew]:
     workers = min(2, os.cpu_count() or 1)
     if tickets < _FEW or workers < 2:
         with Session(engine, expire_on_commit=False) as session:
             floors.enter(session)
-            yield _Alone(floors.open_floor(session, office, seed, now, tickets))
+            yield _Alone(floors.open_floor(session, office, seed, now, tickets, forgiving=forgiving))
             session.execute(text("SELECT pg_advisory_unlock_shared(:key)"), {"key": floors.WORKERS_LOCK})
             session.commit()
         return
-    crew = _Workers(url, settings, seed, now, tickets, _shared_out(workers))
+    crew = _Workers(url, settings, seed, now, tickets, _shared_out(workers), forgiving=forgiving)
     try:
         yield crew
     finally:
@@ -326,6 +341,8 @@ class _Workers:
         now: datetime,
         tickets: int,
         parts: list[tuple[str, ...]],
+        *,
+        forgiving: bool,
     ) -> None:
         spawning = multiprocessing.get_context("spawn")
         self.pipes: list[Connection] = []
@@ -333,7 +350,9 @@ class _Workers:
         for part in parts:
             here, there = spawning.Pipe()
             process = spawning.Process(
-                target=floors.work, args=(there, url, settings, seed, now, tickets, part), daemon=True
+                target=floors.work,
+                args=(there, url, settings, seed, now, tickets, part, forgiving),
+                daemon=True,
             )
             process.start()
             there.close()

@@ -4,7 +4,9 @@ A floor runs in this process or in a worker of its own, which takes orders over 
 """
 
 import heapq
+import logging
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -29,17 +31,22 @@ from hotline.orders import EmergencyOrder
 from hotline.organisation import Area, Category, Emergency, OrgUnit, Person, Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
+from workflow.errors import RuleBroken
 from workflow.vocabulary import Role
 
 WORKERS_LOCK: Final = 12345_101
 _ACTS_A_COMMIT: Final = 60
 # Rows that no act changes: kept in the session, so that they are read once.
 _STANDING: Final = (Platform, OrgUnit, Area, Category)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Floor:
-    """The visits of some platforms and everything they have become so far."""
+    """The visits of some platforms and everything they have become so far.
+
+    What a rule refuses is a fault of the simulation: it raises, or, where `forgiving`, ends that ticket's play with a warning.
+    """
 
     session: Session
     office: Office
@@ -48,6 +55,7 @@ class Floor:
     visits: list[Visit]
     declared: list[Declared]
     seed: int
+    forgiving: bool = False
     logins: dict[int | None, str] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     lives: dict[int, Life] = field(default_factory=dict)
@@ -110,12 +118,17 @@ class Floor:
 
     def _resume(self, life: Life, chapter: int, story: Story) -> None:
         try:
-            at = next(story)
-        except StopIteration:
-            return
-        except Exception as error:
+            with self.session.begin_nested() if self.forgiving else nullcontext():
+                at = next(story, None)
+        except RuleBroken as error:
             error.add_note(f"演示工单 {life.number}（{life.state}，{life.visit}），{self.clock.isoformat()}")
-            raise
+            if not self.forgiving:
+                raise
+            life.over = True
+            _log.warning("演示工单 %s 的后续情节与规则不符，已略去：%s", life.number, error)
+            return
+        if at is None:
+            return
         self._serial += 1
         heapq.heappush(self._queue, (max(at, self.clock), self._serial, chapter, life, story))
 
@@ -135,13 +148,17 @@ def open_floor(
     now: datetime,
     tickets: int,
     platforms: Iterable[str] | None = None,
+    *,
+    forgiving: bool = False,
 ) -> Floor:
-    """The floor of these platforms (None: all), nothing played yet."""
+    """The floor of these platforms (None: all), nothing played yet; see `Floor.forgiving` for refused acts."""
     office.calendars.at(session, calendars.newest_version(session))
     visits, declared = plan.half_year(seed, now, tickets, office.calendars.of(None))
     wanted = frozenset(plan.SHARES if platforms is None else platforms)
     mine = [visit for visit in visits if visit.platform in wanted]
-    floor = Floor(session, office, load_corpus(), organisation.roster(session, seed), mine, declared, seed)
+    floor = Floor(
+        session, office, load_corpus(), organisation.roster(session, seed), mine, declared, seed, forgiving
+    )
     floor.places = places_of(floor)
     floor.logins = {p.id: p.login for p in session.execute(select(Person)).scalars()}
     for number, found in enumerate(
@@ -177,13 +194,16 @@ def work(
     now: datetime,
     tickets: int,
     platforms: tuple[str, ...],
+    forgiving: bool,
 ) -> None:
     """A worker process: plays its floor up to each instant it receives, answers with how many tickets came and acts were done."""
     engine = make_engine(url, pool_size=1)
     try:
         with Session(engine, expire_on_commit=False) as session:
             enter(session)
-            floor = open_floor(session, open_office(settings), seed, now, tickets, platforms)
+            floor = open_floor(
+                session, open_office(settings), seed, now, tickets, platforms, forgiving=forgiving
+            )
             pipe.send((floor.started, floor.acts))
             while True:
                 instant = pipe.recv()

@@ -150,6 +150,8 @@ def _kept_confidential(life: Life) -> Story:
     if life.said.matter is not Matter.COMPLAINT or life.case.ticket.confidential or not life.chance(0.06):
         return
     yield life.at + life.pace.minutes(3, 40)
+    if life.case.ticket.confidential or life.state not in _TELLABLE:
+        return
     order = ConfidentialOrder(reason="来电人担心被反映的单位得知身份，要求为其保密。")
     life.act(life.someone(Role.AGENT), aftercare.keep_confidential, order)
 
@@ -420,12 +422,12 @@ def _chased(life: Life, lead: Unit, due_on: date) -> Story:
     forms = (ReminderForm.SMS, ReminderForm.WRITTEN_NOTICE, ReminderForm.ON_SITE)
     for number, form in enumerate(forms):
         yield life.pace.on(life.pace.calendar.add(due_on, 1 + 3 * number), life.at)
-        if life.state not in _OPEN or life.lead is not lead:
+        if life.state not in _OPEN or life.lead is not lead or not life.owes(lead):
             return
         if life.dice.random() < 0.5:
             order = RemindOrder(form=form, content=life.phrase("reminders"), unit=lead.code)
             life.act(life.someone(Role.SUPERVISOR), supervision.remind, order)
         if number and life.dice.random() < 0.4:
             yield life.at + life.pace.minutes(2, 30)
-            if life.state in _OPEN:
+            if life.state in _OPEN and life.owes(lead):
                 yield from aftermath.flagged(life, life.someone(Role.DISPATCHER), Flag.OVERDUE)

@@ -91,6 +91,11 @@ class Life:
         """Whether the ticket stands in one of these states after the last act."""
         return self.state in states
 
+    def owes(self, unit: Unit) -> bool:
+        """Whether the unit's part was still open after the last act: it may have replied while a co-unit has not."""
+        assert self.case is not None
+        return any(part.unit_id == unit.id for part in self.case.open_parts())
+
     def meant(self, *states: State) -> bool:
         """Whether the ticket is to be found in one of these states at the end."""
         return self.visit.halt in states

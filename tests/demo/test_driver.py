@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
-from hotline import accounts, ledger
+from hotline import accounts, casework, ledger
 from hotline.access import SYSTEM
+from hotline.case import Case, Desk
 from hotline.demo import driver, organisation
 from hotline.models import (
     Assignment,
@@ -23,10 +24,12 @@ from hotline.models import (
     Ticket,
 )
 from hotline.office import open_office
+from hotline.orders import SignOrder
 from hotline.organisation import OrgUnit, Person, Platform
 from hotline.settings import Settings
 from hotline.store import make_engine
 from workflow.deadlines import CHINA
+from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act, Level, Role, State
 
 NOW = datetime(2026, 11, 21, 12, 24, tzinfo=CHINA)
@@ -70,6 +73,40 @@ def test_every_state_comes_about_by_real_acts(database_url: str, settings: Setti
         _check_time(session)
         _check_people(session, logins)
         _check_traces(session)
+
+
+def test_the_demo_people_start_with_breaks_no_rule(database_url: str, settings: Settings) -> None:
+    """As many tickets as `run.py` fills: rare meetings of acts come about only at that size."""
+    driver.reset_and_fill(database_url, settings, now=NOW, progress=False)
+    with _session(database_url) as session:
+        tickets = session.execute(select(func.count()).select_from(Ticket)).scalar_one()
+        assert tickets == driver.TICKETS
+
+
+def test_a_refused_act_ends_its_tickets_play_alone(
+    database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sign, refused = casework.sign, []
+
+    def refuse_the_first(desk: Desk, number: str, order: SignOrder) -> Case:
+        case = sign(desk, number, order)
+        if not refused:
+            refused.append(number)
+            raise OrderInvalid("演示用的拒绝。")
+        return case
+
+    monkeypatch.setattr(casework, "sign", refuse_the_first)
+    with pytest.raises(OrderInvalid):
+        driver.reset_and_fill(database_url, settings, now=NOW, tickets=40, seed=7, progress=False)
+    refused.clear()
+    driver.reset_and_fill(database_url, settings, now=NOW, tickets=40, seed=7, progress=False, forgiving=True)
+    assert [record.getMessage().split()[1] for record in caplog.records if "已略去" in record.msg] == refused
+    with _session(database_url) as session:
+        assert session.execute(select(func.count()).select_from(Ticket)).scalar_one() == 40
+        _check_ledgers(session)
+        ticket = session.execute(select(Ticket).where(col(Ticket.number) == refused[0])).scalar_one()
+        acts = [entry.act for entry in ledger.entries_of(session, ticket.id)]
+        assert Act.SIGN.value not in acts, "what the refused act had begun is undone"
 
 
 def _check_states_and_acts(session: Session) -> None:
