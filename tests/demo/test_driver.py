@@ -86,7 +86,8 @@ def test_the_demo_people_start_with_breaks_no_rule(database_url: str, settings: 
 def test_a_refused_act_ends_its_tickets_play_alone(
     database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sign, refused = casework.sign, []
+    sign = casework.sign
+    refused: list[str] = []
 
     def refuse_the_first(desk: Desk, number: str, order: SignOrder) -> Case:
         case = sign(desk, number, order)
