@@ -11,12 +11,14 @@ from sqlmodel import col
 from api.acts import NumberPath
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import alerts, audit_views, numbers, recordings
+from hotline import numbers, recordings
 from hotline import orders as o
 from hotline.access import visible_to
+from hotline.auditing import alerts
+from hotline.auditing import views as audit_views
+from hotline.auditing.trail import AuditAlert, AuditEntry
 from hotline.models import Ticket
 from hotline.organisation import Platform
-from hotline.trail import AuditAlert, AuditEntry
 from workflow.errors import NotFound, OutOfSight
 from workflow.vocabulary import AlertKind, AuditKind, PersonalField, Purpose, Retention
 

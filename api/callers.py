@@ -10,7 +10,7 @@ from api.acts import NumberPath
 from api.problems import PROBLEMS
 from api.tickets import seen
 from api.wiring import EdgeDep, ReadDep, with_example
-from hotline import unsealing
+from hotline.privacy import unsealing
 from hotline.shapes import TicketLine
 from workflow.vocabulary import PersonalField
 

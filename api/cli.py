@@ -69,7 +69,7 @@ def main() -> None:
 def _fail_if_unavailable(error: Exception) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from hotline.embedded import EmbeddedUnavailable
+    from hotline.storage.embedded import EmbeddedUnavailable
 
     if isinstance(error, EmbeddedUnavailable):
         _fail(str(error))

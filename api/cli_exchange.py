@@ -197,7 +197,7 @@ def unit_check(
     as_json: AsJson = False,
 ) -> None:
     """检验承办单位的接收程序：逐一播放全部事件和各种异常，打印它处理了什么；有不合格项时退出码为 1。不需要数据库。"""
-    from hotline import conformance
+    from hotline.exchange import conformance
 
     results = conformance.play(url, secret)
     lines = [f"{'合格　' if each.passed else '不合格'}  {each.name}：{each.saw}" for each in results]

@@ -12,9 +12,9 @@ from sqlmodel import Session
 from api.problems import PROBLEMS
 from api.subscriptions import Kinds
 from api.wiring import ReadDep, Runtime
-from hotline import feed
 from hotline.access import Actor
-from hotline.envelopes import Envelope, encoded, envelope
+from hotline.exchange import feed
+from hotline.exchange.envelopes import Envelope, encoded, envelope
 
 router = APIRouter(tags=["事件订阅"], responses=PROBLEMS)
 

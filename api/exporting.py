@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import exports
 from hotline import orders as o
-from hotline.export_files import MEDIA_TYPES
+from hotline.auditing.trail import ExportRequest
+from hotline.exporting import exports
+from hotline.exporting.files import MEDIA_TYPES
 from hotline.organisation import OrgUnit, Platform
-from hotline.trail import ExportRequest
 from workflow.deadlines import CHINA
 from workflow.vocabulary import ExportState, PersonalField, Purpose
 

@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from hotline.access import OPENS, Actor
-from hotline.exports import ASKERS
+from hotline.exporting.exports import ASKERS
 from knowledge_base.articles import CHECKERS, WRITERS
 from knowledge_base.lifecycle import BY_ROUTE, roles_of
 from workflow.errors import AccessRefused, ActNotGranted, RuleBroken

@@ -13,15 +13,15 @@ from api import shield
 from api.problems import PROBLEMS, respond
 from api.session import NO_CREDENTIALS, NO_STORE
 from api.wiring import Edge, EdgeDep, ReadDep, VisitDep, with_example
-from hotline import clients, personnel
 from hotline import orders as o
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.clients import ClientRefused
-from hotline.identity import MachineClient
 from hotline.organisation import AccessToken, OrgUnit, Platform
-from hotline.personnel import Found
-from hotline.sessions import SECOND_FACTOR_ROLES
+from hotline.people import clients, personnel
+from hotline.people.clients import ClientRefused
+from hotline.people.identity import MachineClient
+from hotline.people.personnel import Found
+from hotline.people.sessions import SECOND_FACTOR_ROLES
 from workflow.errors import AccessRefused
 from workflow.vocabulary import Role, Scope
 

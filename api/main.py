@@ -39,12 +39,12 @@ from api import (
     webhooks,
 )
 from api.wiring import Runtime, system_clock
-from hotline.deliverer import Deliverer
+from hotline.exchange.deliverer import Deliverer
 from hotline.office import open_office
-from hotline.oidc import REASONS
-from hotline.rotation import check_ring
+from hotline.people.oidc import REASONS
+from hotline.privacy.rotation import check_ring
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 
 log = logging.getLogger("hotline.api")
 BODY_LIMIT_SLACK = 1024 * 1024

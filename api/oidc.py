@@ -12,8 +12,9 @@ from api.problems import PROBLEMS
 from api.session import NO_CREDENTIALS, NO_STORE, browser_of, counter_of, end_present
 from api.who import set_cookie, wants_secure
 from api.wiring import ReturnDep, Visit, VisitDep
-from hotline import audit, oidc, signing_in
-from hotline.oidc import Provider, ProviderRefused
+from hotline.auditing import audit
+from hotline.people import oidc, signing_in
+from hotline.people.oidc import Provider, ProviderRefused
 from workflow.vocabulary import AuditKind
 
 router = APIRouter(prefix="/oidc", tags=["登录"], responses=PROBLEMS)

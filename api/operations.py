@@ -21,14 +21,15 @@ from api import scheduler
 from api.connections import Guarded
 from api.quiet import keep_secrets_out, keep_tracebacks_quiet
 from calendar_cn.arrangements import parse_arrangement
-from hotline import calendars, embedded, ledger, notices, numbers, reference
+from hotline import calendars, ledger, notices, numbers, reference
 from hotline.access import Actor
 from hotline.demo import driver
 from hotline.models import Ticket
 from hotline.office import open_office
 from hotline.settings import Settings, load_settings
-from hotline.store import make_engine
-from hotline.store import migrate as migrate_database
+from hotline.storage import embedded
+from hotline.storage.store import make_engine
+from hotline.storage.store import migrate as migrate_database
 from hotline.views import Reader
 from knowledge_base import demo as demo_knowledge
 from knowledge_base import recalls

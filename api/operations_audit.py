@@ -10,13 +10,14 @@ from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from api.operations import database_url, now
-from hotline import daily_heads, recordings
-from hotline.audit_proof import Report, Tell, prove
+from hotline import recordings
+from hotline.auditing import daily_heads
+from hotline.auditing.proof import Report, Tell, prove
+from hotline.auditing.signing import Signer
 from hotline.office import open_office
 from hotline.organisation import Platform
 from hotline.settings import Settings, load_settings
-from hotline.signing import Signer
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.deadlines import local_day
 from workflow.errors import NotFound, OrderInvalid
 from workflow.vocabulary import Retention

@@ -12,16 +12,16 @@ from sqlmodel import Session, col
 
 from api import main as app_factory
 from api.operations import configure_logging, database_url, now, prepare
-from hotline import dead_letters, subscriptions
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.dead_letters import Posted
-from hotline.envelopes import envelope, id_of
-from hotline.exchange import Subscription
+from hotline.exchange import dead_letters, subscriptions
+from hotline.exchange.dead_letters import Posted
+from hotline.exchange.envelopes import envelope, id_of
+from hotline.exchange.tables import Subscription
 from hotline.office import open_office
 from hotline.organisation import OrgUnit, Platform
 from hotline.settings import load_settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import DeliveryState, Role, SubscriptionState
 

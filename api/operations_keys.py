@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlmodel import Session
 
 from api.operations import now, prepare
-from hotline import concealment, subject
 from hotline.access import Actor
-from hotline.exports import files_of
-from hotline.keyring import SUITES
+from hotline.exporting.exports import files_of
 from hotline.office import open_office
-from hotline.rotation import Rotation, Tell
+from hotline.privacy import concealment, subject
+from hotline.privacy.keyring import SUITES
+from hotline.privacy.rotation import Rotation, Tell
 from hotline.settings import load_settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.vocabulary import Role
 
 OPERATOR = Actor("system", None, "命令行", frozenset({Role.ADMIN}))

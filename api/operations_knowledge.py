@@ -13,13 +13,14 @@ from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from api.operations import now, prepare
-from hotline import accounts, outbox
 from hotline.access import Actor
 from hotline.case import Desk, Office
+from hotline.exchange import outbox
 from hotline.office import open_office
 from hotline.organisation import Person, Platform
+from hotline.people import accounts
 from hotline.settings import load_settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from knowledge_base import exporting, importing, peers, syncing
 from knowledge_base.articles import CHECKERS
 from knowledge_base.importing import STATUS_LABELS, Report, RowReport

@@ -9,13 +9,13 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from api.operations import database_url, now, prepare
-from hotline import clients, personnel, structure
 from hotline.access import Actor
 from hotline.case import Desk
 from hotline.office import open_office
 from hotline.organisation import Platform
+from hotline.people import clients, personnel, structure
 from hotline.settings import load_settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.errors import NotFound
 from workflow.vocabulary import Level, PlatformKind, Role, Scope
 

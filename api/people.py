@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline import orders as o
-from hotline import personnel
-from hotline.personnel import Found
+from hotline.people import personnel
+from hotline.people.personnel import Found
 from workflow.vocabulary import Role
 
 router = APIRouter(prefix="/people", tags=["人员管理"], responses=PROBLEMS)

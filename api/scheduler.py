@@ -14,21 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from api.wiring import Runtime
-from hotline import (
-    clients,
-    daily_heads,
-    deliveries,
-    due_soon,
-    exports,
-    lockout,
-    notices,
-    oidc,
-    recordings,
-    requests,
-    sessions,
-    supervision,
-)
+from hotline import notices, recordings, requests, supervision
+from hotline.auditing import daily_heads
 from hotline.case import Office
+from hotline.exchange import deliveries, due_soon
+from hotline.exporting import exports
+from hotline.people import clients, lockout, oidc, sessions
 from knowledge_base import neighbours, questions, recalls, sending, sources
 
 log = logging.getLogger("hotline.ticker")

@@ -10,10 +10,10 @@ from api.problems import PROBLEMS
 from api.who import ForgedRequest, comes_from_elsewhere, cookie_of, drop_cookie, set_cookie
 from api.wiring import Edge, ReadDep, Visit, VisitDep, with_example
 from hotline import orders as o
-from hotline import sessions, signing_in
-from hotline.identity import LoginSession
 from hotline.organisation import OrgUnit, Person, Platform
-from hotline.signing_in import Browser, Counter
+from hotline.people import sessions, signing_in
+from hotline.people.identity import LoginSession
+from hotline.people.signing_in import Browser, Counter
 from workflow.errors import OutOfSight, RuleBroken
 from workflow.vocabulary import Role
 

@@ -9,8 +9,8 @@ from sqlmodel import Session
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep, with_example
 from hotline import orders as o
-from hotline import structure
 from hotline.organisation import OrgUnit, Platform
+from hotline.people import structure
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Level, PlatformKind, UnitKind
 

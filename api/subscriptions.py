@@ -8,13 +8,14 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import dead_letters, personnel, subscriptions
 from hotline import orders as o
 from hotline.case import Desk
-from hotline.dead_letters import Posted
-from hotline.envelopes import Envelope, envelope, id_of
-from hotline.exchange import Subscription
+from hotline.exchange import dead_letters, subscriptions
+from hotline.exchange.dead_letters import Posted
+from hotline.exchange.envelopes import Envelope, envelope, id_of
+from hotline.exchange.tables import Subscription
 from hotline.organisation import OrgUnit, Platform
+from hotline.people import personnel
 from workflow.vocabulary import DeliveryState, SubscriptionState
 
 router = APIRouter(tags=["事件订阅"], responses=PROBLEMS)

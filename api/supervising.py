@@ -13,9 +13,9 @@ from api.wiring import EdgeDep, ReadDep, with_example
 from hotline import orders as o
 from hotline import supervision
 from hotline.access import Actor
-from hotline.concealment import cleaned, cleaner
 from hotline.models import AccountabilityNotice, Reminder, Ticket
 from hotline.organisation import Emergency, OrgUnit, Platform
+from hotline.privacy.concealment import cleaned, cleaner
 from workflow.vocabulary import ReminderForm
 
 router = APIRouter(tags=["督办"], responses=PROBLEMS)

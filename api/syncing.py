@@ -21,11 +21,12 @@ from api.wiring import (
     edge,
     with_example,
 )
-from hotline import audit, outbox
 from hotline import orders as o
 from hotline.access import Actor
+from hotline.auditing import audit
 from hotline.case import Desk
-from hotline.sealing import of_peer
+from hotline.exchange import outbox
+from hotline.privacy.sealing import of_peer
 from knowledge_base import feed, peers, syncing
 from knowledge_base.feed import ChangePage
 from knowledge_base.models import Peer

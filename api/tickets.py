@@ -16,8 +16,8 @@ from api.wiring import Edge, EdgeDep, ReadDep
 from hotline import aftercare, certificates, numbers
 from hotline import orders as o
 from hotline.access import visible_to
-from hotline.concealment import cleaner
 from hotline.models import Ticket
+from hotline.privacy.concealment import cleaner
 from hotline.queues import MAX_PAGE, FilterWords, filters_of, listed
 from hotline.shapes import EntryView, FileView, TicketLine, TicketView
 from hotline.uploads import ALLOWED

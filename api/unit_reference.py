@@ -6,9 +6,9 @@ from typing import Any, Final
 from api.acts import ACT_ROUTES, ActRoute
 from api.batch import MOST as MOST_ITEMS
 from api.events import LONGEST_WAIT
-from hotline.deliveries import BREAKER, GIVE_UP, REFUSED_WAITS, WAITS
-from hotline.envelopes import CATALOGUE, TESTED, example
-from hotline.feed import MOST as MOST_EVENTS
+from hotline.exchange.deliveries import BREAKER, GIVE_UP, REFUSED_WAITS, WAITS
+from hotline.exchange.envelopes import CATALOGUE, TESTED, example
+from hotline.exchange.feed import MOST as MOST_EVENTS
 from workflow.lifecycle import MOVES
 from workflow.statute import cite
 from workflow.vocabulary import UNIT_STAFF, Act

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Body, FastAPI, Header
 
-from hotline.envelopes import CATALOGUE, Envelope, Kind, example
+from hotline.exchange.envelopes import CATALOGUE, Envelope, Kind, example
 
 MEDIA_TYPE: Final = "application/cloudevents+json"
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {

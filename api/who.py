@@ -10,10 +10,10 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from sqlmodel import Session
 
 from api.problems import Unauthenticated
-from hotline import sessions
 from hotline.access import Actor
-from hotline.accounts import actor_of
-from hotline.identity import LoginSession
+from hotline.people import sessions
+from hotline.people.accounts import actor_of
+from hotline.people.identity import LoginSession
 from hotline.settings import Settings
 from workflow.errors import RuleBroken
 

@@ -17,11 +17,13 @@ from sqlmodel import Session, col
 from api import grants, shield
 from api.problems import MEDIA_TYPE, BadHeader, Unauthenticated, respond
 from api.who import Bearer, Cookie, ForgedRequest, Who, address_of, identify
-from hotline import accounts, alerts, audit, numbers, requests, sessions
+from hotline import numbers, requests
 from hotline.access import Actor
+from hotline.auditing import alerts, audit
 from hotline.calendars import Calendars, newest_version
 from hotline.case import Desk, Office
 from hotline.models import Ticket
+from hotline.people import accounts, sessions
 from hotline.settings import Settings
 from hotline.views import Reader
 from knowledge_base.library import Library
@@ -128,7 +130,7 @@ class Edge:
         return self.who.actor
 
     def audit(self, kind: AuditKind, **more: Any) -> None:
-        """Record in the audit trail what this actor does, in this transaction; see `hotline.audit.record`."""
+        """Record in the audit trail what this actor does, in this transaction; see `hotline.auditing.audit.record`."""
         algorithm = self.runtime.office.policy.algorithm
         audit.record(self.session, kind, at=self.at, actor=self.actor, algorithm=algorithm, **more)
 

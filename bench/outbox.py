@@ -36,15 +36,18 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from hotline import accounts, casework, embedded, intake, reference, subscriptions
+from hotline import casework, intake, reference
 from hotline.access import SYSTEM, Actor
 from hotline.case import Desk, Office
+from hotline.exchange import subscriptions
+from hotline.exchange.wire import Lines
 from hotline.office import open_office
 from hotline.orders import AcceptOrder, Demand, DispatchOrder, ProgressOrder
 from hotline.organisation import OrgUnit, Platform
+from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.store import make_engine, migrate
-from hotline.wire import Lines
+from hotline.storage import embedded
+from hotline.storage.store import make_engine, migrate
 from workflow.vocabulary import Act, Level, Role, UnitKind
 
 MUST_PER_SECOND, AIM_P95_MS, MUST_P95_MS = 500, 200, 1000

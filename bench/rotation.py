@@ -35,10 +35,12 @@ from sqlalchemy import Engine, text
 from sqlmodel import Session
 from stdnum.iso7064 import mod_11_10
 
-from hotline import accounts, embedded, reference
-from hotline.keyring import Suite, open_ring
-from hotline.sealing import Sealer, SealerOfKey, of_caller, of_original, prefix_of
-from hotline.store import make_engine, migrate
+from hotline import reference
+from hotline.people import accounts
+from hotline.privacy.keyring import Suite, open_ring
+from hotline.privacy.sealing import Sealer, SealerOfKey, of_caller, of_original, prefix_of
+from hotline.storage import embedded
+from hotline.storage.store import make_engine, migrate
 from workflow.vocabulary import Level, Role
 
 CALLERS, CALLERS_QUICK = 100_000, 10_000

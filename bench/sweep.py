@@ -30,14 +30,15 @@ from typing import Any
 from sqlalchemy import Engine, event, make_url, select, text
 from sqlmodel import Session, col
 
-from hotline import accounts, embedded
-from hotline.blobs import BlobStore
 from hotline.case import Office
-from hotline.keyring import in_memory
 from hotline.ledger import entries_of, verify
 from hotline.models import Ticket
-from hotline.sealing import Sealer
-from hotline.store import make_engine, migrate
+from hotline.people import accounts
+from hotline.privacy.keyring import in_memory
+from hotline.privacy.sealing import Sealer
+from hotline.storage import embedded
+from hotline.storage.blobs import BlobStore
+from hotline.storage.store import make_engine, migrate
 from hotline.supervision import lapse_due
 from workflow.vocabulary import Level
 

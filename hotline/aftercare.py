@@ -10,7 +10,6 @@ from hotline import numbers
 from hotline.access import caller_is_sealed, sees_file
 from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
-from hotline.concealment import conceal, hide_ticket
 from hotline.desk import act, take_up
 from hotline.intake import carries_others
 from hotline.ledger import text_digest
@@ -36,6 +35,7 @@ from hotline.orders import (
     UpholdOrder,
 )
 from hotline.organisation import Person
+from hotline.privacy.concealment import conceal, hide_ticket
 from hotline.recordings import lock_bytes
 from hotline.units import own_part
 from hotline.uploads import file_name

@@ -8,17 +8,19 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
-from hotline import audit, ledger, outbox
+from hotline import ledger
 from hotline.access import Actor
-from hotline.blobs import BlobStore
+from hotline.auditing import audit
+from hotline.auditing.policy import Policy
+from hotline.auditing.signing import Signer
+from hotline.auditing.trail import Original
 from hotline.calendars import Calendars
-from hotline.masking import Known
+from hotline.exchange import outbox
 from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
 from hotline.organisation import OrgUnit, Platform
-from hotline.policy import Policy
-from hotline.sealing import Sealer, of_original
-from hotline.signing import Signer
-from hotline.trail import Original
+from hotline.privacy.masking import Known
+from hotline.privacy.sealing import Sealer, of_original
+from hotline.storage.blobs import BlobStore
 from workflow.deadlines import local_day
 from workflow.statute import Statute
 from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, State

@@ -8,7 +8,6 @@ from sqlmodel import col
 
 from hotline import intake
 from hotline.case import Case, Desk, begin_episode
-from hotline.concealment import conceal
 from hotline.desk import act, take_up
 from hotline.extensions import move_clock
 from hotline.ledger import text_digest
@@ -30,6 +29,7 @@ from hotline.orders import (
     instant,
 )
 from hotline.organisation import OrgUnit
+from hotline.privacy.concealment import conceal
 from hotline.units import named, own_part, part_of, release, unit_by_code
 from workflow.deadlines import Turn, check_conversion, check_return, due_of, extended
 from workflow.errors import OrderInvalid

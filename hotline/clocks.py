@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from calendar_cn.working_days import WorkCalendar
-from hotline import outbox
 from hotline.access import SYSTEM
 from hotline.case import Case, Desk, clock_facts, due_facts, note, record, tell
+from hotline.exchange import outbox
 from hotline.models import Assignment, Clock
 from workflow import deadlines
 from workflow.deadlines import UNIT_CLOCKS, Turn, citizen_due, due_of

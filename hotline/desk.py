@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from hotline import ledger, numbers, outbox
+from hotline import ledger, numbers
 from hotline.access import concerns, sees, sees_every_part, sees_file
 from hotline.case import Case, Desk, record, tell, write
 from hotline.clocks import stamp_lapses, turn_clocks
+from hotline.exchange import outbox
 from hotline.models import Assignment, Attachment, Clock, Ticket
 from hotline.organisation import CalendarVersion, Platform
 from workflow import lifecycle

@@ -7,10 +7,10 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from hotline.case import Case, Desk, note
-from hotline.concealment import conceal
 from hotline.desk import act, take_up
 from hotline.models import Assignment, Clock, ClockMove, Extension
 from hotline.orders import ExtensionApproval, ExtensionNotice, ExtensionOrder, ExtensionRefusal
+from hotline.privacy.concealment import conceal
 from hotline.units import own_part, part_of
 from workflow.deadlines import Due, check_extension_asked, check_extension_days, extended
 from workflow.errors import AccessRefused, OrderInvalid

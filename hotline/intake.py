@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlmodel import col
 
-from hotline import numbers, outbox
+from hotline import numbers
 from hotline.case import Case, Desk, record, tell, write
 from hotline.clocks import open_clock, void
-from hotline.concealment import conceal, conceal_demand, concealed_reference, known_by
 from hotline.desk import act, newborn, take_up, take_up_id
+from hotline.exchange import outbox
 from hotline.ledger import text_digest
-from hotline.masking import Known
 from hotline.models import Ticket
 from hotline.orders import (
     AcceptOrder,
@@ -28,7 +27,9 @@ from hotline.orders import (
     instant,
 )
 from hotline.organisation import Area, Category, Platform
-from hotline.sealing import of_caller
+from hotline.privacy.concealment import conceal, conceal_demand, concealed_reference, known_by
+from hotline.privacy.masking import Known
+from hotline.privacy.sealing import of_caller
 from workflow.deadlines import Turn, local_day
 from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.lifecycle import Facts

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline.chain import Algorithm, algorithm_of, link
+from hotline.auditing.chain import Algorithm, algorithm_of, link
 from hotline.models import LedgerEntry, Ticket
 
 

@@ -1,7 +1,7 @@
 """What durably happened, as rows. History is rows: nothing legal is overwritten.
 
 Instants are aware and stored as UTC. Input models are elsewhere: a table model validates nothing. Personal fields of the caller
-are sealed bytes (`hotline.sealing`). Platforms, units and people are in `hotline.organisation`, whose tables these refer to.
+are sealed bytes (`hotline.privacy.sealing`). Platforms, units and people are in `hotline.organisation`, whose tables these refer to.
 """
 
 from datetime import date, datetime
@@ -11,8 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, Index, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline import exchange, identity, organisation, trail  # noqa: F401 - their tables must be known where these refer to them
-from hotline.columns import json_object, key, long_text, ref, word
+from hotline.storage.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     AssignmentRole,
     AssignmentStatus,
@@ -414,7 +413,7 @@ class LedgerEntry(SQLModel, table=True):
 class OutboxEvent(SQLModel, table=True):
     """A past-tense fact for subscribers, written with the act it speaks of; delivery is another matter.
 
-    `position` is where it stands in the feed, given once it is committed (`hotline.feed`). `echo` marks a unit's copy of a fact
+    `position` is where it stands in the feed, given once it is committed (`hotline.exchange.feed`). `echo` marks a unit's copy of a fact
     about the ticket as a whole, which the platform has in a row of its own.
     """
 

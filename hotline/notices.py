@@ -14,10 +14,11 @@ from sqlmodel import Session, col
 
 from calendar_cn.arrangements import Arrangement
 from calendar_cn.working_days import WorkCalendar
-from hotline import calendars, outbox
+from hotline import calendars
 from hotline.access import SYSTEM, Actor
 from hotline.batches import lock, write_all
 from hotline.case import Desk, Office, note, record, tell
+from hotline.exchange import outbox
 from hotline.models import Clock, ClockMove
 from hotline.organisation import CalendarVersion, OrgUnit, Platform
 from workflow.deadlines import Due, citizen_due, due_of, extended

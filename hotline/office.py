@@ -1,13 +1,13 @@
 """Opening an office: what every desk of one process shares, from the settings."""
 
-from hotline.blobs import BlobStore
+from hotline.auditing.chain import Algorithm
+from hotline.auditing.policy import Policy
+from hotline.auditing.signing import Signer
 from hotline.case import Office
-from hotline.chain import Algorithm
-from hotline.keyring import SUITES, KeyRing, open_ring
-from hotline.policy import Policy
-from hotline.sealing import Sealer
+from hotline.privacy.keyring import SUITES, KeyRing, open_ring
+from hotline.privacy.sealing import Sealer
 from hotline.settings import Settings
-from hotline.signing import Signer
+from hotline.storage.blobs import BlobStore
 
 
 def open_office(settings: Settings) -> Office:

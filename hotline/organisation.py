@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, LargeBinary
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline.columns import json_object, key, long_text, ref, word
+from hotline.storage.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import Level, PlatformKind, UnitKind
 
 

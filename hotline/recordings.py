@@ -9,10 +9,11 @@ from typing import Final
 from sqlalchemy import ColumnElement, func, select, text
 from sqlmodel import Session, col
 
-from hotline import audit, outbox
 from hotline.access import SYSTEM
+from hotline.auditing import audit
 from hotline.batches import lock
 from hotline.case import Case, Desk, Office, record, tell, write
+from hotline.exchange import outbox
 from hotline.models import Attachment, Ticket
 from workflow.deadlines import CHINA, local_day
 from workflow.vocabulary import AuditKind, FileClass, Retention

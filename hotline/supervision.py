@@ -7,18 +7,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
-from hotline import outbox
 from hotline.access import SYSTEM
 from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
 from hotline.case import Case, Desk, Office, record, tell
 from hotline.clocks import lapse
-from hotline.concealment import conceal
 from hotline.desk import act, take_up
-from hotline.masking import mask_text
+from hotline.exchange import outbox
 from hotline.models import AccountabilityNotice, Assignment, Clock, Reminder, UnitFlag
 from hotline.orders import EmergencyOrder, FlagOrder, ReasonOrder, RemindOrder
 from hotline.organisation import Area, Emergency, OrgUnit
+from hotline.privacy.concealment import conceal
+from hotline.privacy.masking import mask_text
 from hotline.units import part_of
 from workflow.deadlines import CHINA
 from workflow.errors import AccessRefused, NotFound, OrderInvalid

@@ -10,9 +10,8 @@ from sqlmodel import Session, col
 from hotline import ledger, numbers
 from hotline.access import Actor, concerns, may_open, sees_every_part, sees_file
 from hotline.aftercare import MAIN_ANSWERED
+from hotline.auditing.trail import Original
 from hotline.case import OPEN_PARTS, Office
-from hotline.concealment import cleaned, cleaner, known_of
-from hotline.masking import mask_name, mask_phone
 from hotline.models import (
     Assignment,
     Attachment,
@@ -27,8 +26,10 @@ from hotline.models import (
     Ticket,
 )
 from hotline.organisation import OrgUnit, Person
+from hotline.privacy.concealment import cleaned, cleaner, known_of
+from hotline.privacy.masking import mask_name, mask_phone
+from hotline.privacy.sealing import Sealer
 from hotline.queues import Row
-from hotline.sealing import Sealer
 from hotline.shapes import (
     ActResult,
     CallbackView,
@@ -44,7 +45,6 @@ from hotline.shapes import (
     TicketLine,
     TicketView,
 )
-from hotline.trail import Original
 from workflow.deadlines import CHINA
 from workflow.errors import IllegalMove
 from workflow.lifecycle import Facts, fire, open_acts

@@ -14,12 +14,12 @@ from hotline import aftercare, numbers
 from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Case, Desk, Office
-from hotline.concealment import known_of
-from hotline.masking import mask_text
 from hotline.models import Assignment, Clock, Reply, Ticket
 from hotline.orders import KnowledgeOrder, Prose
 from hotline.organisation import OrgUnit
-from hotline.sealing import Sealer
+from hotline.privacy.concealment import known_of
+from hotline.privacy.masking import mask_text
+from hotline.privacy.sealing import Sealer
 from knowledge_base import articles, finding, lifecycle
 from knowledge_base.finding import Found, Wanted
 from knowledge_base.library import Library

@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.blobs import BlobStore
 from hotline.orders import Line, Order
+from hotline.storage.blobs import BlobStore
 from hotline.uploads import file_name
 from knowledge_base.articles import find, own_article, version_of
 from knowledge_base.models import ArticleFile

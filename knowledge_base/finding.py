@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.masking import mask_text
 from hotline.organisation import OrgUnit, Platform
+from hotline.privacy.masking import mask_text
 from hotline.reference import area_prefix
 from knowledge_base import articles
 from knowledge_base.library import POPULAR_DAYS, Library, published

@@ -12,8 +12,8 @@ from typing import Any, Final
 from sqlalchemy import func, insert, select, text
 from sqlmodel import Session, col
 
-from hotline import outbox
 from hotline.access import Actor
+from hotline.exchange import outbox
 from hotline.models import OutboxEvent
 from hotline.organisation import Person
 from knowledge_base.articles import (

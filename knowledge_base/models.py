@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, LargeBinary,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline.columns import json_object, key, long_text, ref, word
+from hotline.storage.columns import json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     ArticleKind,
     KnowledgeStep,

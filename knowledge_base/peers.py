@@ -7,13 +7,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline import outbox
 from hotline.access import Actor
 from hotline.case import Desk
+from hotline.exchange import outbox
+from hotline.exchange.wire import check_url
 from hotline.orders import Line, Order
 from hotline.organisation import Platform
-from hotline.sealing import of_peer
-from hotline.wire import check_url
+from hotline.privacy.sealing import of_peer
 from knowledge_base.feed import PlatformCode
 from knowledge_base.models import Peer
 from knowledge_base.orders import Url

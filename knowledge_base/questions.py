@@ -13,10 +13,10 @@ from hotline import numbers
 from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Desk, Office
-from hotline.masking import mask_text
 from hotline.models import OutboxEvent, Ticket
 from hotline.orders import Code, Line, Number, Order, Prose
 from hotline.organisation import OrgUnit, Platform
+from hotline.privacy.masking import mask_text
 from hotline.units import unit_by_code
 from knowledge_base import articles
 from knowledge_base.models import UnitQuestion

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from sqlalchemy import exists, select
 from sqlmodel import Session, col
 
-from hotline import outbox
-from hotline.blobs import BlobStore
 from hotline.case import Office
+from hotline.exchange import outbox
 from hotline.organisation import Platform
-from hotline.sealing import of_peer
+from hotline.privacy.sealing import of_peer
+from hotline.storage.blobs import BlobStore
 from knowledge_base import feed
 from knowledge_base.feed import Change, FileNote
 from knowledge_base.models import Article, KnowledgeChange, Peer

@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
-from hotline import outbox
+from hotline.exchange import outbox
 from knowledge_base.models import Article, ArticleVersion, SourceLink
 
 LINK_EVERY: Final = timedelta(hours=24)

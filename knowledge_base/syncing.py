@@ -18,11 +18,11 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline import outbox
 from hotline.access import Actor
-from hotline.blobs import BlobStore
 from hotline.case import Office
+from hotline.exchange import outbox
 from hotline.organisation import OrgUnit, Platform
+from hotline.storage.blobs import BlobStore
 from knowledge_base import articles, feed, lifecycle
 from knowledge_base.feed import Change, Document, FileNote, Identity
 from knowledge_base.models import Article, ArticleFile, ArticleVersion, Peer

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
-from hotline import columns, models  # noqa: F401 - the models fill the metadata
+from hotline.storage import columns
 from knowledge_base import models as knowledge_models  # noqa: F401
 
 

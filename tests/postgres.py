@@ -84,7 +84,7 @@ def database_url(postgres_server: "Server") -> Iterator[str]:
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator["Engine"]:
-    from hotline.store import make_engine
+    from hotline.storage.store import make_engine
 
     engine = make_engine(database_url)
     yield engine

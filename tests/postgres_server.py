@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
-from hotline import embedded
 from hotline.settings import with_driver
-from hotline.store import migrate
+from hotline.storage import embedded
+from hotline.storage.store import migrate
 
 NAMED_SERVER = "HOTLINE_TEST_DATABASE_URL"
 FORGETFUL = {

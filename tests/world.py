@@ -8,14 +8,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from hotline import accounts, reference
+from hotline import reference
 from hotline.access import Actor
-from hotline.blobs import BlobStore
 from hotline.case import Desk, Office
-from hotline.keyring import in_memory
 from hotline.orders import Caller, Demand
 from hotline.organisation import OrgUnit, Person, Platform
-from hotline.sealing import Sealer
+from hotline.people import accounts
+from hotline.privacy.keyring import in_memory
+from hotline.privacy.sealing import Sealer
+from hotline.storage.blobs import BlobStore
 from workflow.vocabulary import Channel, Level, Matter, Role, UnitKind
 
 CHINA = ZoneInfo("Asia/Shanghai")

@@ -17,8 +17,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Engine, select, text
 from sqlmodel import Session, col
 
-from hotline import accounts, reference, supervision
-from hotline.blobs import BlobStore
+from hotline import reference, supervision
 from hotline.case import Office
 from hotline.demo import floor as floors
 from hotline.demo import organisation, plan
@@ -26,9 +25,11 @@ from hotline.demo.pace import DAY, at_time
 from hotline.models import Attachment
 from hotline.office import open_office
 from hotline.organisation import Person, Platform
-from hotline.sealing import load_or_make_key
+from hotline.people import accounts
+from hotline.privacy.sealing import load_or_make_key
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.blobs import BlobStore
+from hotline.storage.store import make_engine
 from workflow.deadlines import CHINA
 from workflow.vocabulary import Role
 

@@ -30,7 +30,7 @@ from hotline.office import open_office
 from hotline.orders import EmergencyOrder
 from hotline.organisation import Area, Category, Emergency, OrgUnit, Person, Platform
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.errors import RuleBroken
 from workflow.vocabulary import Role
 

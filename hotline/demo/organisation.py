@@ -15,10 +15,10 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
-from hotline import accounts, passwords
 from hotline.access import Actor
-from hotline.identity import Credential
 from hotline.organisation import AccessToken, OrgUnit, Person, Platform
+from hotline.people import accounts, passwords
+from hotline.people.identity import Credential
 from workflow.vocabulary import Level, Role, UnitKind
 
 PROVINCE: Final = "00"

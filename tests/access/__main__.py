@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.wiring import Runtime
-from hotline import embedded
 from hotline.settings import Settings
-from hotline.store import make_engine, migrate
+from hotline.storage import embedded
+from hotline.storage.store import make_engine, migrate
 from tests import world as w
 from tests.access.attacks import ATTACKS, leaks, set_the_scene
 from tests.api.conftest import Api

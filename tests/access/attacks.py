@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlmodel import Session
 
-from hotline import accounts
 from hotline.organisation import OrgUnit
+from hotline.people import accounts
 from tests import world as w
 from tests.api.conftest import Api
 from tests.api.tables import dump

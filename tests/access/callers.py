@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from hotline import accounts
 from hotline.organisation import OrgUnit, Platform
+from hotline.people import accounts
 from tests import world as w
 from workflow.vocabulary import PLATFORM_STAFF, STAFF, UNIT_STAFF, Role, Scope
 

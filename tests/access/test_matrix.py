@@ -18,7 +18,7 @@ from api import grants
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from tests import world as w
 from tests.access.callers import Caller, everyone
 from workflow.vocabulary import STAFF, Role, Scope

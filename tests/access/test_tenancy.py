@@ -15,10 +15,10 @@ from sqlmodel import Session
 from api import grants
 from api.main import create_app
 from api.wiring import Runtime
-from hotline import accounts
 from hotline.organisation import Platform
+from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from tests import world as w
 from tests.access.test_matrix import ABSENT, calls
 from tests.api.conftest import Api

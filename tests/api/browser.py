@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline import passwords
-from hotline.identity import Credential
 from hotline.organisation import Person
+from hotline.people import passwords
+from hotline.people.identity import Credential
 from tests.api.conftest import Api
 
 SECRET = "Kx7#pqLm2vRz"

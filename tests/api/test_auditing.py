@@ -14,14 +14,15 @@ from sqlmodel import Session, col
 from api import scheduler
 from api.main import create_app
 from api.wiring import Runtime
-from hotline import audit, daily_heads, recordings
-from hotline.audit_proof import prove
-from hotline.chain import Algorithm
+from hotline import recordings
+from hotline.auditing import audit, daily_heads
+from hotline.auditing.chain import Algorithm
+from hotline.auditing.policy import Policy
+from hotline.auditing.proof import prove
+from hotline.auditing.trail import AuditEntry
 from hotline.models import Attachment, LedgerEntry
 from hotline.office import policy_of
-from hotline.policy import Policy
 from hotline.settings import Settings
-from hotline.trail import AuditEntry
 from tests import world as w
 from tests.api.conftest import Api
 from tests.api.test_cli import Shell, hotline  # noqa: F401 - a fixture
@@ -105,7 +106,7 @@ def test_what_was_counted_is_recorded_when_the_process_ends(world: w.World, tmp_
     with TestClient(create_app(runtime)) as client:
         for _ in range(15):
             client.get("/api/v1/tickets", headers={"Authorization": "Bearer guess"})
-    from hotline.store import make_engine
+    from hotline.storage.store import make_engine
 
     engine = make_engine(url.render_as_string(hide_password=False), pool_size=1)
     with Session(engine) as session:

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline.identity import Credential
-from hotline.passwords import verify
-from hotline.trail import AuditEntry
+from hotline.auditing.trail import AuditEntry
+from hotline.people.identity import Credential
+from hotline.people.passwords import verify
 from tests.api.browser import Browser, give_password
 from tests.api.conftest import Api
 from tests.api.test_cli import Shell, hotline  # noqa: F401 - the fixture
@@ -54,7 +54,7 @@ def test_a_new_installation_gets_its_platform_and_its_first_administrator(
     assert [row["code"] for row in json.loads(shell("platform", "list", "--json"))] == ["00", "01"]
     rows = json.loads(shell("user", "list", "--json"))
     assert [(row["login"], row["platform"], row["roles"]) for row in rows] == [("admin", "00", ["admin"])]
-    from hotline.store import make_engine
+    from hotline.storage.store import make_engine
 
     engine = make_engine(database_url)
     with Session(engine) as session:

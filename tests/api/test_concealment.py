@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from api.acts import ACT_ROUTES
-from hotline.concealment import conceal_stored
-from hotline.masking import HIDDEN
+from hotline.privacy.concealment import conceal_stored
+from hotline.privacy.masking import HIDDEN
 from tests.api.conftest import Api
 from tests.api.tables import dump
 from tests.api.test_acts import LIVES

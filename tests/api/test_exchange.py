@@ -8,8 +8,9 @@ import pytest
 from sqlmodel import Session
 
 from api.webhooks import MEDIA_TYPE
-from hotline import accounts, envelopes, outbox
+from hotline.exchange import envelopes, outbox
 from hotline.organisation import OrgUnit
+from hotline.people import accounts
 from knowledge_base import questions
 from tests import world as w
 from tests.api.conftest import Api

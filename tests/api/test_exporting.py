@@ -15,13 +15,14 @@ import pytest
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
-from hotline import accounts, exports
-from hotline.audit_proof import prove
+from hotline.auditing.proof import prove
+from hotline.auditing.trail import AuditEntry, ExportRequest, Unsealing
 from hotline.case import Office
-from hotline.clients import create
-from hotline.export_rows import COLUMNS
+from hotline.exporting import exports
+from hotline.exporting.rows import COLUMNS
 from hotline.organisation import Person, Platform
-from hotline.trail import AuditEntry, ExportRequest, Unsealing
+from hotline.people import accounts
+from hotline.people.clients import create
 from tests import world as w
 from tests.api.conftest import Api
 from tests.api.test_errors import problem

@@ -9,9 +9,9 @@ from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[impor
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline import clients
+from hotline.auditing.trail import AuditEntry
 from hotline.organisation import AccessToken
-from hotline.trail import AuditEntry
+from hotline.people import clients
 from tests.api.conftest import Api
 from tests.api.tables import dump
 from tests.api.test_errors import nothing_stored, problem

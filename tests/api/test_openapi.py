@@ -19,7 +19,7 @@ from api.acts import ACT_ROUTES
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from tests import world as w
 from tests.api.conftest import UNHURRIED, Api
 from workflow.vocabulary import Act

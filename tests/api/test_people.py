@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline import ledger
+from hotline.auditing.trail import AuditEntry
 from hotline.models import LedgerEntry, Ticket
 from hotline.organisation import Person
-from hotline.trail import AuditEntry
 from tests.api.browser import SECRET, Browser, give_password
 from tests.api.conftest import Api
 from tests.api.tables import dump, fingerprint

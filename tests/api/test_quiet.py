@@ -17,7 +17,7 @@ from api.operations import configure_logging
 from api.quiet import keep_secrets_out, masked
 from hotline.orders import Caller
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from tests.api.conftest import Api
 from tests.api.test_errors import problem
 

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from api import scheduler
 from api.wiring import Runtime
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from knowledge_base.library import Library
 from knowledge_base.models import KnowledgeChange, MissedSearch
 from knowledge_base.search.disk import Writer

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
-from hotline.identity import Credential, LoginSession
+from hotline.auditing.trail import AuditEntry
 from hotline.organisation import OrgUnit, Person
-from hotline.trail import AuditEntry
+from hotline.people.identity import Credential, LoginSession
 from tests.api.browser import SECRET, Browser, give_password
 from tests.api.conftest import Api
 from tests.api.tables import dump, fingerprint

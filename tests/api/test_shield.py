@@ -18,11 +18,11 @@ from api import shield
 from api.bodies import JSON_MOST, STRANGERS_MOST, BodyLimit
 from api.main import create_app
 from api.wiring import Runtime
-from hotline import accounts, sessions
 from hotline.access import Actor
+from hotline.auditing.trail import AuditEntry
 from hotline.organisation import Person
+from hotline.people import accounts, sessions
 from hotline.settings import Settings
-from hotline.trail import AuditEntry
 from tests import world as w
 from tests.api.conftest import Api
 from tests.api.test_errors import problem

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
-from hotline import accounts, casework, ledger
+from hotline import casework, ledger
 from hotline.access import SYSTEM
 from hotline.case import Case, Desk
 from hotline.demo import driver, organisation
@@ -26,8 +26,9 @@ from hotline.models import (
 from hotline.office import open_office
 from hotline.orders import SignOrder
 from hotline.organisation import OrgUnit, Person, Platform
+from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from workflow.deadlines import CHINA
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act, Level, Role, State

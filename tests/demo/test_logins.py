@@ -3,10 +3,10 @@
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from hotline import passwords
 from hotline.demo import organisation
-from hotline.identity import Credential
 from hotline.organisation import Person
+from hotline.people import passwords
+from hotline.people.identity import Credential
 
 
 def _hashes(session: Session) -> set[str | None]:

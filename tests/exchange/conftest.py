@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from hotline import casework, feed, intake, subscriptions
+from hotline import casework, intake
 from hotline.access import SYSTEM
 from hotline.case import Desk
-from hotline.deliverer import Deliverer
-from hotline.exchange import Subscription
+from hotline.exchange import feed, subscriptions
+from hotline.exchange.deliverer import Deliverer
+from hotline.exchange.tables import Subscription
 from hotline.orders import AcceptOrder, DispatchOrder, ProgressOrder, SignOrder
 from hotline.organisation import OrgUnit, Platform
 from tests import world as w

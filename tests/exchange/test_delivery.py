@@ -9,7 +9,8 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
-from hotline import aftercare, dead_letters, deliveries, subscriptions
+from hotline import aftercare
+from hotline.exchange import dead_letters, deliveries, subscriptions
 from hotline.orders import ReasonOrder
 from tests.exchange.conftest import Exchange, until
 from tests.exchange.receiver import Answer, Came, Receiver, always, first_of_each, receiving

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hotline import conformance, outbox, subscriptions
-from hotline.wire import Lines, SendFailed
+from hotline.exchange import conformance, outbox, subscriptions
+from hotline.exchange.wire import Lines, SendFailed
 from tests.exchange.conftest import Exchange, until
 from tests.exchange.receiver import Answer, Came, Receiver, always, first_of_each, receiving
 from tests.processes.hotlines import Process, free_port, start

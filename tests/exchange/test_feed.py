@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import insert, select, text
 from sqlmodel import Session, col
 
-from hotline import casework, feed, outbox
+from hotline import casework
 from hotline.access import Actor
-from hotline.envelopes import Fact
+from hotline.exchange import feed, outbox
+from hotline.exchange.envelopes import Fact
 from hotline.models import OutboxEvent
 from hotline.orders import ProgressOrder, SignOrder
 from tests.exchange.conftest import Exchange

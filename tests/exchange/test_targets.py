@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hotline import wire
-from hotline.wire import Found, Lines, SendFailed, TargetRefused, check_url
+from hotline.exchange import wire
+from hotline.exchange.wire import Found, Lines, SendFailed, TargetRefused, check_url
 from tests.exchange.receiver import always, receiving
 
 CLOSED = (

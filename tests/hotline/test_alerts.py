@@ -7,14 +7,15 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from hotline import alerts, audit, intake
+from hotline import intake
 from hotline.access import Actor
-from hotline.audit_proof import prove
+from hotline.auditing import alerts, audit
+from hotline.auditing.policy import Policy
+from hotline.auditing.proof import prove
+from hotline.auditing.trail import AuditAlert, AuditEntry
 from hotline.models import OutboxEvent, Ticket
 from hotline.orders import AcceptOrder
 from hotline.organisation import OrgUnit, Person
-from hotline.policy import Policy
-from hotline.trail import AuditAlert, AuditEntry
 from tests.world import World, china, demand
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
 from workflow.vocabulary import Act, AlertKind, AuditKind, Level, Role, UnitKind

@@ -12,17 +12,18 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from hotline import audit, casework, daily_heads, intake
-from hotline.audit_proof import Flaw, prove
+from hotline import casework, intake
+from hotline.auditing import audit, daily_heads
+from hotline.auditing.chain import Algorithm, link
+from hotline.auditing.daily_heads import Head
+from hotline.auditing.policy import Policy
+from hotline.auditing.proof import Flaw, prove
+from hotline.auditing.signing import Signer
+from hotline.auditing.trail import AuditDay, AuditEntry, AuditHead
 from hotline.case import Office
-from hotline.chain import Algorithm, link
-from hotline.daily_heads import Head
 from hotline.ledger import Fault
 from hotline.models import LedgerEntry, Ticket
 from hotline.orders import AcceptOrder, DispatchOrder
-from hotline.policy import Policy
-from hotline.signing import Signer
-from hotline.trail import AuditDay, AuditEntry, AuditHead
 from tests.world import World, china, demand
 from workflow.vocabulary import Act, AuditKind
 
@@ -291,7 +292,7 @@ def test_a_chain_goes_over_to_sm3_and_is_proved_whole(world: World) -> None:
 
 def test_sm3_is_sm3() -> None:
     """The standard's own example (GB/T 32905): the hash of «abc»."""
-    from hotline.chain import Hasher
+    from hotline.auditing.chain import Hasher
 
     hasher = Hasher(Algorithm.SM3)
     hasher.update(b"abc")

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from hotline import embedded
-from hotline.embedded import EmbeddedUnavailable
+from hotline.storage import embedded
+from hotline.storage.embedded import EmbeddedUnavailable
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
 
@@ -216,7 +216,7 @@ def test_root_lets_the_servers_user_through_closed_folders_but_not_look_into_the
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can lack the right to create a system user")
 def test_root_without_useradd_is_told_what_to_do(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hotline.embedded_programs.SYSTEM_USER", "hotline-nobody-has")
-    monkeypatch.setattr("hotline.embedded_programs.shutil.which", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr("hotline.storage.embedded_programs.SYSTEM_USER", "hotline-nobody-has")
+    monkeypatch.setattr("hotline.storage.embedded_programs.shutil.which", lambda *_args, **_kwargs: None)
     with pytest.raises(EmbeddedUnavailable, match=r"useradd.*HOTLINE_DATABASE_URL"):
         embedded.find_or_start(data_dir)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hotline.masking import (
+from hotline.privacy.masking import (
     HIDDEN,
     Known,
     mask_address,

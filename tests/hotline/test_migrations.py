@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, inspect, text
 
-from hotline.store import alembic_config, make_engine, migrate
+from hotline.storage.store import alembic_config, make_engine, migrate
 
 if TYPE_CHECKING:
     from tests.postgres_server import Server

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotline import passwords
+from hotline.people import passwords
 from workflow.errors import OrderInvalid
 
 

@@ -9,18 +9,21 @@ import pytest
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
-from hotline import audit, intake, keyring, second_factor
+from hotline import intake
 from hotline.access import SYSTEM
-from hotline.blobs import BlobStore
+from hotline.auditing import audit
 from hotline.case import Office
-from hotline.concealment import known_of, originals_of
-from hotline.exports import files_of
-from hotline.identity import Credential
-from hotline.keyring import KeyRingBroken, Suite, open_ring
+from hotline.exporting.exports import files_of
 from hotline.models import Ticket
 from hotline.orders import AcceptOrder, Caller
-from hotline.rotation import Rotation, check_ring
-from hotline.sealing import Sealer
+from hotline.people import second_factor
+from hotline.people.identity import Credential
+from hotline.privacy import keyring
+from hotline.privacy.concealment import known_of, originals_of
+from hotline.privacy.keyring import KeyRingBroken, Suite, open_ring
+from hotline.privacy.rotation import Rotation, check_ring
+from hotline.privacy.sealing import Sealer
+from hotline.storage.blobs import BlobStore
 from tests.world import World, china, demand
 from workflow.vocabulary import Act
 

@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hotline import keyring, sealing
-from hotline.keyring import KeyRing, KeyRingBroken, Suite, added, change, in_memory, open_ring, read, retired
-from hotline.sealing import SealBroken, Sealer
+from hotline.privacy import keyring, sealing
+from hotline.privacy.keyring import (
+    KeyRing,
+    KeyRingBroken,
+    Suite,
+    added,
+    change,
+    in_memory,
+    open_ring,
+    read,
+    retired,
+)
+from hotline.privacy.sealing import SealBroken, Sealer
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 CONTEXT = "tickets.caller_phone:012611210000425"

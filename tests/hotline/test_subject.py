@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
-from hotline import subject
 from hotline.access import SYSTEM
+from hotline.privacy import subject
 from tests.api.conftest import Api, api  # noqa: F401 - the fixture
 from tests.api.test_files import WAV, upload
 from workflow.errors import OrderInvalid

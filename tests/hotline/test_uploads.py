@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hotline.blobs import BlobStore, FileAltered
+from hotline.storage.blobs import BlobStore, FileAltered
 from hotline.uploads import ALLOWED, NAME_MOST, file_name, media_type_of
 from workflow.errors import NotFound, OrderInvalid
 
@@ -254,7 +254,7 @@ def test_a_failed_write_leaves_nothing(store: BlobStore, monkeypatch: pytest.Mon
     def full(_handle: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hotline.blobs.os.fsync", full)
+    monkeypatch.setattr("hotline.storage.blobs.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         store.put(TEXT)
     assert files(store) == []

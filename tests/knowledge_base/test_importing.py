@@ -259,7 +259,7 @@ def test_what_was_exported_is_imported_elsewhere_without_loss(
     same = run(world, everything)
     assert (same.unchanged, same.skipped, same.new + same.changed + same.bad) == (18 + len(ODD) + 1, 1, 0)
     name = postgres_server.clone()
-    from hotline.store import make_engine
+    from hotline.storage.store import make_engine
 
     other = w.build(make_engine(postgres_server.url_of(name)), tmp_path)
     try:

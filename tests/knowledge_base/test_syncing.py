@@ -23,12 +23,13 @@ from sqlmodel import Session, col
 
 from api.main import create_app
 from api.wiring import Runtime
-from hotline import accounts, outbox
 from hotline.access import Actor
 from hotline.case import Desk
+from hotline.exchange import outbox
 from hotline.organisation import Platform
+from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.store import make_engine
+from hotline.storage.store import make_engine
 from knowledge_base import articles, feed, files, importing, lifecycle, peers, sending, syncing
 from knowledge_base.models import Article, ArticleVersion, KnowledgeChange, Peer
 from knowledge_base.orders import ArticleOrder, StepOrder

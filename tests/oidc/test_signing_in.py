@@ -11,12 +11,12 @@ from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[impor
 from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
-from hotline import oidc
-from hotline.identity import Credential, SignInAttempt
-from hotline.oidc import Provider, ProviderRefused
+from hotline.auditing.trail import AuditEntry
 from hotline.organisation import Person
+from hotline.people import oidc
+from hotline.people.identity import Credential, SignInAttempt
+from hotline.people.oidc import Provider, ProviderRefused
 from hotline.settings import Settings
-from hotline.trail import AuditEntry
 from tests.api.browser import Browser, give_password
 from tests.api.conftest import Api
 from tests.api.test_errors import problem

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def shared_world(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
     """The small world, read by every case and changed by none."""
-    from hotline.store import make_engine
+    from hotline.storage.store import make_engine
     from tests.world import build
 
     name = postgres_server.clone()

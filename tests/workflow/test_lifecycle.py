@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from hotline import outbox
+from hotline.exchange import outbox
 from workflow.errors import ActNotGranted, IllegalMove
 from workflow.lifecycle import GUARDS, MOVES, TERMINAL, Facts, Move, article_of, fire, open_acts
 from workflow.statute import articles

@@ -1,0 +1,1 @@
+"""The exchange with units' systems: outbox, subscriptions, signed deliveries, the feed."""

@@ -1,0 +1,1 @@
+"""Exports with approval: asked, approved, watermarked, expired."""
