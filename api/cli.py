@@ -279,7 +279,7 @@ def docs(
     folder: Annotated[Path, typer.Option(help="文档所在的目录。")] = Path("docs"),
     as_json: AsJson = False,
 ) -> None:
-    """由规则表生成 docs/statute.md、docs/lifecycle.md 和 docs/units.zh-CN.md。"""
+    """由规则表和接口生成 docs/ 下的 openapi.json、statute.md、lifecycle.md 和 units.zh-CN.md。"""
     from api import docs as generated
 
     stale = (

@@ -1,8 +1,10 @@
-"""The generated documents: `statute.md` (article → rule → test), `lifecycle.md` (the state diagram), `units.zh-CN.md` (for units)."""
+"""The generated documents: `openapi.json`, `statute.md` (article → rule → test), `lifecycle.md` (the state diagram), `units.zh-CN.md` (for units)."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from workflow.lifecycle import MOVES
 from workflow.statute import Statute, articles, cite, load
@@ -16,6 +18,7 @@ def pages(tests: Path) -> dict[str, str]:
     from api import unit_reference
 
     return {
+        "openapi.json": _openapi(),
         "statute.md": _statute_page(load(), tests),
         "lifecycle.md": _lifecycle_page(),
         "units.zh-CN.md": unit_reference.page(),
@@ -24,16 +27,32 @@ def pages(tests: Path) -> dict[str, str]:
 
 def write(folder: Path, tests: Path) -> list[str]:
     """Write the pages that changed; returns their names."""
-    changed = stale(folder, tests)
+    texts = pages(tests)
+    changed = [name for name, text in texts.items() if not _same(folder / name, text)]
     folder.mkdir(parents=True, exist_ok=True)
     for name in changed:
-        (folder / name).write_text(pages(tests)[name], "utf-8")
+        (folder / name).write_text(texts[name], "utf-8")
     return changed
 
 
 def stale(folder: Path, tests: Path) -> list[str]:
     """The pages whose file is missing or not what would be generated now."""
     return [name for name, text in pages(tests).items() if not _same(folder / name, text)]
+
+
+def _openapi() -> str:
+    """The OpenAPI document, from which the console's client is made; no database is asked."""
+    from api.main import create_app
+    from api.wiring import Runtime, system_clock
+    from hotline.office import open_office
+    from hotline.settings import Settings
+    from hotline.storage.store import make_engine
+
+    with TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        engine = make_engine("postgresql+psycopg://nowhere/none")
+        app = create_app(Runtime(settings, engine, open_office(settings), system_clock))
+        return json.dumps(app.openapi(), ensure_ascii=False, indent=1) + "\n"
 
 
 def _same(path: Path, text: str) -> bool:
