@@ -1,0 +1,38 @@
+// What a form's field may be chosen from.
+import type { Shape } from "@/client";
+import type { useWords } from "@/words";
+
+/** What a picker must know of the ticket at hand. */
+export interface TicketContext {
+  number: string;
+  parts: Shape<"PartView">[];
+  attachments: Shape<"FileView">[];
+}
+export interface Choice {
+  value: string | number;
+  label: string;
+  note?: string;
+}
+
+/** The choices of those kinds that are small and known; undefined for what is searched for on the server. */
+export function choicesOf(pick: string, words: ReturnType<typeof useWords>, ticket?: TicketContext): Choice[] | undefined {
+  const vocabulary = words.vocabulary;
+  switch (pick) {
+    case "unit":
+      return words.units.map((unit) => ({ value: unit.code, label: unit.name, note: unit.code }));
+    case "part":
+      return ticket?.parts.map((part) => ({ value: part.unit, label: part.unit_name, note: words.label("assignment_status", part.status) }));
+    case "refusal_ground":
+      return vocabulary?.refusal_grounds.map((ground) => ({ value: ground.key, label: ground.label, note: ground.text }));
+    case "extension_reason":
+      return vocabulary?.extension_reasons.map((reason) => ({ value: reason.key, label: reason.label, note: reason.text }));
+    case "category":
+      return words.categories.filter((one) => one.level === 3).map((one) => ({ value: one.code, label: words.categoryPath(one.code) }));
+    case "area":
+      return words.areas.map((one) => ({ value: one.code, label: words.area(one.code) }));
+    case "recording":
+      return ticket?.attachments.filter((file) => file.file_class === "recording").map((file) => ({ value: file.id, label: file.name }));
+    default:
+      return undefined;
+  }
+}
