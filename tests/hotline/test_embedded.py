@@ -23,7 +23,7 @@ QUICK = {"fsync": "off"}
 USER = f"""
 import sys
 from pathlib import Path
-from hotline import embedded
+from hotline.storage import embedded
 print(embedded.find_or_start(Path(sys.argv[1]), configuration={QUICK!r}), flush=True)
 sys.stdin.read()
 """
