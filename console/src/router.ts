@@ -22,7 +22,7 @@ export const DESKS: RouteRecordRaw[] = [
 export const router = createRouter({
   history: createWebHistory(import.meta.env.BASE_URL),
   routes: [
-    { path: "/", redirect: () => ({ name: homeOf() }) },
+    { path: "/", name: "home", component: () => import("@/desks/entry/LostPage.vue"), meta: { title: "工作台" } },
     { path: "/sign-in", name: "sign-in", component: () => import("@/desks/entry/SignIn.vue"), meta: { title: "登录", open: true } },
     ...DESKS,
     { path: "/:rest(.*)*", name: "lost", component: () => import("@/desks/entry/LostPage.vue"), meta: { title: "没有这个页面", open: true } },
@@ -44,7 +44,8 @@ router.beforeEach(async (to) => {
     await session.resume();
     asked = true;
   }
-  if (!to.meta.open && !session.me) return { name: "sign-in", query: to.path === "/" ? {} : { to: to.fullPath } };
+  if (!to.meta.open && !session.me) return { name: "sign-in", query: to.name === "home" ? {} : { to: to.fullPath } };
+  if (to.name === "home") return { name: homeOf(), replace: true };
   return true;
 });
 router.afterEach((to) => {
