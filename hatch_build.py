@@ -34,6 +34,8 @@ class ConsoleHook(BuildHookInterface):  # type: ignore[misc,type-arg]
         except build_console.BuildFailed as failure:
             if version != "editable":
                 raise
+            build_console.BUNDLE.mkdir(parents=True, exist_ok=True)
+            (build_console.BUNDLE / build_console.WHY).write_text(str(failure), "utf-8")
             self.app.display_warning(
                 f"网页工作台没有建成，服务将不带它运行（the console was not built）：{failure}"
             )

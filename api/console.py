@@ -1,5 +1,6 @@
 """The web console's bundle: hashed files kept for a year, its one page for every address below /console."""
 
+import html
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ _ENCODINGS: Final = {"br": ".br", "gzip": ".gz"}
 _MISSING: Final = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>12345 热线工作台</title>
 <body><h1>本次安装不含网页工作台</h1>
 <p>接口照常运行：<code>/api/v1</code>。工作台在安装时由 Node 建成；安装时设置了
-<code>HOTLINE_CONSOLE=skip</code> 或构建失败时没有它。重新安装即可补上，失败原因见安装时的输出。</p></body></html>"""
+<code>HOTLINE_CONSOLE=skip</code> 或构建失败时没有它，重新安装即可补上。</p><pre>{why}</pre></body></html>"""
 
 
 class Bundle(StaticFiles):
@@ -78,4 +79,6 @@ def install(app: FastAPI, bundle: Path = BUNDLE) -> None:
     @app.get("/console{_:path}", include_in_schema=False)
     def missing() -> HTMLResponse:
         """Why there is no console here."""
-        return HTMLResponse(_MISSING, status_code=404)
+        why = bundle / "not-built.txt"
+        said = why.read_text("utf-8") if why.is_file() else ""
+        return HTMLResponse(_MISSING.format(why=html.escape(said)), status_code=404)

