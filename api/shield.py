@@ -39,7 +39,6 @@ log = logging.getLogger("hotline.shield")
 _OFF: Final = (
     "accelerometer",
     "autoplay",
-    "bluetooth",
     "browsing-topics",
     "camera",
     "display-capture",
@@ -60,7 +59,6 @@ _OFF: Final = (
     "screen-wake-lock",
     "serial",
     "usb",
-    "web-share",
     "xr-spatial-tracking",
 )
 _NO_PAGE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -175,13 +173,13 @@ class _Counters(Storage, SlidingWindowCounterSupport):
         self.clock = clock
         self.most = most
         self.lock = threading.Lock()
-        self.windows: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        """By key: the window's number, the count of the one before it, its own count."""
+        self.windows: OrderedDict[str, tuple[int, int, int, int]] = OrderedDict()
+        """By key: the window's number, the count of the one before it, its own count, its length in seconds."""
 
     def _window(self, key: str, expiry: int) -> tuple[int, int, int, float]:
         now = self.clock() / expiry
         number = int(now)
-        kept, before, count = self.windows.get(key, (number, 0, 0))
+        kept, before, count, _ = self.windows.get(key, (number, 0, 0, expiry))
         if kept != number:
             before, count = (count if kept == number - 1 else 0), 0
         return number, before, count, now - number
@@ -191,11 +189,14 @@ class _Counters(Storage, SlidingWindowCounterSupport):
             number, before, count, passed = self._window(key, expiry)
             if math.floor(before * (1 - passed) + count) + amount > limit:
                 return False
-            self.windows[key] = (number, before, count + amount)
-            self.windows.move_to_end(key)
-            if len(self.windows) > self.most:
-                self.windows.popitem(last=False)
+            self._keep(key, (number, before, count + amount, expiry))
             return True
+
+    def _keep(self, key: str, window: tuple[int, int, int, int]) -> None:
+        self.windows[key] = window
+        self.windows.move_to_end(key)
+        if len(self.windows) > self.most:
+            self.windows.popitem(last=False)
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         with self.lock:
@@ -206,13 +207,18 @@ class _Counters(Storage, SlidingWindowCounterSupport):
         self.clear(key)
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        raise NotImplementedError("sliding windows only")
+        with self.lock:
+            number, before, count, _ = self._window(key, expiry)
+            self._keep(key, (number, before, count + amount, expiry))
+            return count + amount
 
     def get(self, key: str) -> int:
-        return self.windows.get(key, (0, 0, 0))[2]
+        return self.windows.get(key, (0, 0, 0, 0))[2]
 
     def get_expiry(self, key: str) -> float:
-        raise NotImplementedError("sliding windows only")
+        """When the key's present window ends, by the same monotonic clock; now where there is none."""
+        number, _, _, expiry = self.windows.get(key, (0, 0, 0, 0))
+        return (number + 1) * expiry if expiry else self.clock()
 
     def check(self) -> bool:
         return True

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from limits import RateLimitItemPerMinute
+from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import PlainTextResponse
@@ -489,3 +491,17 @@ def test_every_operation_says_that_it_may_refuse_so(api: Api) -> None:
     for item in api.client.get("/api/v1/openapi.json").json()["paths"].values():
         for operation in item.values():
             assert "429" in operation["responses"], operation["operationId"]
+
+
+def test_the_counters_serve_the_librarys_fixed_windows_too() -> None:
+    clock = [100.0]
+    counters = shield._Counters(lambda: clock[0], most=2)
+    fixed = FixedWindowRateLimiter(counters)
+    item = RateLimitItemPerMinute(2)
+    assert [fixed.hit(item, "one") for _ in range(3)] == [True, True, False]
+    assert counters.get_expiry(item.key_for("one")) == 120.0
+    clock[0] = 121.0
+    assert fixed.hit(item, "one")
+    for name in ("two", "three"):
+        fixed.hit(item, name)
+    assert counters.get(item.key_for("one")) == 0, "the least used key made room"
