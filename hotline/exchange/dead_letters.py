@@ -46,23 +46,31 @@ def listed(
 
 def one(desk: Desk, delivery_id: int) -> Posted:
     """One delivery whole. Raises `OutOfSight`."""
-    return _posted(desk.session, [_find(desk, delivery_id)])[0]
+    posted = _posted(desk.session, [_find(desk, delivery_id)])
+    if not posted:
+        raise _nowhere()
+    return posted[0]
+
+
+def _nowhere() -> OutOfSight:
+    return OutOfSight("没有这条投递记录，或不在您的管理范围内。", field="delivery")
 
 
 def _find(desk: Desk, delivery_id: int) -> Delivery:
     found = desk.session.get(Delivery, delivery_id, populate_existing=True)
     if found is None:
-        raise OutOfSight("没有这条投递记录，或不在您的管理范围内。", field="delivery")
+        raise _nowhere()
     try:
         find(desk, found.subscription_id, lock=False)
     except OutOfSight:
-        raise OutOfSight("没有这条投递记录，或不在您的管理范围内。", field="delivery") from None
+        raise _nowhere() from None
     return found
 
 
 def _posted(session: Session, rows: Sequence[Delivery]) -> list[Posted]:
     facts = facts_by_id(session, {row.event_id for row in rows})
-    return [Posted(row, facts[row.event_id]) for row in rows]
+    # what was dropped between the two statements is gone with its event
+    return [Posted(row, facts[row.event_id]) for row in rows if row.event_id in facts]
 
 
 # --- again -------------------------------------------------------------------------------------------------------------
@@ -185,9 +193,10 @@ FROM unnest(CAST(:events AS bigint[])) WITH ORDINALITY AS e(id, place) JOIN outb
 WHERE NOT EXISTS (
     SELECT FROM deliveries d WHERE d.event_id = o.id AND d.subscription_id = :subscription AND d.state = 'waiting'
 )
-ORDER BY e.place
+ORDER BY e.place FOR KEY SHARE OF o
 RETURNING id, lane
 """
+# locked, so that an event is not dropped meanwhile: one that was is left out
 _LANES: Final = """
 INSERT INTO lanes (subscription_id, lane, next_at, claim, failures)
 SELECT :subscription, lane, :at, 0, 0 FROM unnest(CAST(:lanes AS bigint[])) AS lane ORDER BY lane

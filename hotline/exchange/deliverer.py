@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 from hotline.case import Office
 from hotline.exchange import deliveries, feed
-from hotline.exchange.deliveries import LONGEST_RETRY_AFTER, Item, Outcome, Taken, Try, Verdict
+from hotline.exchange.deliveries import LONGEST_RETRY_AFTER, RENEW, Item, Outcome, Taken, Try, Verdict
 from hotline.exchange.envelopes import MEDIA_TYPE, encoded, envelope, id_of
 from hotline.exchange.outbox import TIMEOUT_SECONDS, signed_headers
 from hotline.exchange.wire import Answer, Lines, SendFailed, TargetRefused
@@ -29,8 +29,8 @@ IDLE_SECONDS: Final = 0.1
 """How long the deliverer looks away when there is nothing to do: the most a commit waits to be noticed."""
 _BUSY_SECONDS: Final = 0.01
 _BACK_OFF_SECONDS: Final = 1.0
-_LANE_BUDGET: Final = timedelta(seconds=20)
-"""How long before its lease ends a lane must have been left alone: more than one request may take."""
+_LANE_BUDGET: Final = timedelta(seconds=4)
+"""No request is begun on a lane whose lease ends within this: two renewals have failed, and soon somebody else may send it."""
 _MOST_AHEAD: Final = 128
 _AHEAD_SECONDS: Final = 2.0
 _FORGETFUL: Final = text("SET LOCAL synchronous_commit TO off")
@@ -55,6 +55,7 @@ class Deliverer:
         self._work = _Work(self._share)
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._unsettled: list[Outcome] = []
+        self._renewed_at = float("-inf")
         self._stopping = threading.Event()
         self._workers = [
             threading.Thread(target=self._send_until_stopped, name=f"sender-{n}", daemon=True)
@@ -103,11 +104,26 @@ class Deliverer:
             self._gather(_BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def round(self) -> bool:
-        """Sort what is new, settle what was sent, take what is due; whether there was anything to do."""
+        """Sort what is new, settle what was sent, renew what is held, take what is due; whether there was anything to do."""
         with Session(self._engine, expire_on_commit=False) as session:
             placed = feed.sort(session, self._clock())
             session.commit()
-        return bool(placed + self._settle_and_take())
+        done = self._settle_and_take()
+        self._renew()
+        return bool(placed + done)
+
+    def _renew(self) -> None:
+        """Every few seconds: whoever holds lanes says that it lives."""
+        now = time.monotonic()
+        if now - self._renewed_at < RENEW.total_seconds():
+            return
+        held = self._work.held()
+        if held:
+            with Session(self._engine, expire_on_commit=False) as session:
+                session.execute(_FORGETFUL)
+                deliveries.renew(session, self._clock(), held)
+                session.commit()
+        self._renewed_at = now
 
     def _settle_and_take(self, *, taking: bool = True) -> int:
         """One transaction that need not reach the disk at once: what a crash forgets is sent again, with the same ids."""
@@ -223,12 +239,17 @@ class _Work:
         self._queues: dict[int, deque[Taken]] = {}
         self._running: dict[int, int] = {}
         self._seconds: dict[int, float] = {}
-        self._held = 0
+        self._held: dict[int, Taken] = {}
+
+    def held(self) -> list[Taken]:
+        """The lanes that wait here or are being sent."""
+        with self._ready:
+            return list(self._held.values())
 
     def room(self, most: int) -> int:
         """How many more lanes may be taken."""
         with self._ready:
-            return most - self._held
+            return most - len(self._held)
 
     def shares(self) -> dict[int, int]:
         """How many lanes more each known subscription may have: what it will answer within two seconds, at the pace it showed."""
@@ -252,7 +273,7 @@ class _Work:
         with self._ready:
             for each in taken:
                 self._queues.setdefault(each.subscription_id, deque()).append(each)
-            self._held += len(taken)
+            self._held.update((id(each), each) for each in taken)
             self._ready.notify(len(taken))
 
     def get(self, seconds: float) -> Taken | None:
@@ -281,7 +302,7 @@ class _Work:
             running = self._running.pop(taken.subscription_id) - 1
             if running:
                 self._running[taken.subscription_id] = running
-            self._held -= 1
+            del self._held[id(taken)]
             if tries:
                 pace = self._seconds.get(taken.subscription_id, seconds)
                 self._seconds[taken.subscription_id] = 0.8 * pace + 0.2 * seconds
@@ -292,5 +313,6 @@ class _Work:
         with self._ready:
             left = [each for waiting in self._queues.values() for each in waiting]
             self._queues.clear()
-            self._held -= len(left)
+            for each in left:
+                del self._held[id(each)]
             return left

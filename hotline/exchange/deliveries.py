@@ -1,8 +1,10 @@
 """投递: who takes what waits, how it went, what is tried again and when, and what nobody tries any more.
 
 Everything two deliverers must agree on is in the database. A lane (one subscription, one ticket) is taken with SKIP LOCKED and a
-lease; its deliveries go out one after the other, so that a failing one holds up its own ticket only. A deliverer that dies has
-its lanes taken by another once the lease is over: at least once, with the same ids, in the same order.
+short lease, which its deliverer renews while it lives; its deliveries go out one after the other, so that a failing one holds up its
+own ticket only. A deliverer that dies has its lanes taken by another once the lease is over: at least once, with the same ids, in
+the same order. The order needs no lease: whoever sends an event has seen the one before it delivered. A lease lost too early costs
+something sent twice, nothing else.
 """
 
 import json
@@ -13,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, select, text, update
+from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.types import BigInteger, DateTime
 from sqlmodel import Session, col
@@ -24,13 +26,17 @@ from hotline.case import Office
 from hotline.exchange.envelopes import Fact
 from hotline.exchange.feed import facts_of, facts_query
 from hotline.exchange.subscriptions import secrets_of
-from hotline.exchange.tables import Delivery, Subscription
+from hotline.exchange.tables import Subscription
 from hotline.models import OutboxEvent
 from hotline.privacy.sealing import SealBroken
 from workflow.vocabulary import AuditKind, DeliveryState, SubscriptionState
 
-LEASE: Final = timedelta(seconds=60)
-"""How long a deliverer keeps a lane it has taken."""
+LEASE: Final = timedelta(seconds=12)
+"""How long a deliverer keeps a lane it has taken without renewing: the most that one which dies delays what it held."""
+RENEW: Final = timedelta(seconds=3)
+"""How often it renews."""
+TRIAL: Final = timedelta(seconds=30)
+"""How long one trial of an endpoint whose breaker is open keeps others from it."""
 GIVE_UP: Final = timedelta(days=3)
 """How long a delivery is tried, from when it was made."""
 WAITS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 21600)
@@ -41,7 +47,6 @@ BREAKER: Final = 10
 """Failures in a row after which an endpoint is left alone but for one trial at a time."""
 LONGEST_BREAK: Final = 600.0
 LONGEST_RETRY_AFTER: Final = 6 * 3600.0
-KEPT_DELIVERED, KEPT_DEAD = timedelta(days=30), timedelta(days=180)
 _PER_LANE: Final = 10
 """Deliveries of one lane taken at once."""
 
@@ -150,7 +155,7 @@ def take(
     session.execute(
         update(Subscription)
         .where(col(Subscription.id).in_(ids), col(Subscription.failures) >= BREAKER)
-        .values(closed_until=at + LEASE)
+        .values(closed_until=at + TRIAL)
         .execution_options(synchronize_session=False)
     )
     found = session.execute(select(Subscription).where(col(Subscription.id).in_(ids))).scalars()
@@ -228,6 +233,31 @@ def facts_by_id(session: Session, ids: Iterable[int]) -> dict[int, Fact]:
         return {}
     rows = session.execute(facts_query().where(col(OutboxEvent.id).in_(wanted))).all()
     return {fact.id: fact for fact in facts_of(rows)}
+
+
+def renew(session: Session, at: datetime, held: Sequence[Taken]) -> None:
+    """Keep these lanes for another lease from `at`; what somebody else has taken meanwhile is over at once. The caller commits."""
+    keys = {"subscriptions": [each.subscription_id for each in held], "lanes": [each.lane for each in held]}
+    claims = {(r.subscription_id, r.lane): r.claim for r in session.execute(text(_LOCK_LANES), keys)}
+    own = [each for each in held if claims.get((each.subscription_id, each.lane)) == each.claim]
+    session.execute(
+        _RENEW,
+        {
+            "subscriptions": [each.subscription_id for each in own],
+            "lanes": [each.lane for each in own],
+            "until": at + LEASE,
+        },
+    )
+    ours = {id(each) for each in own}
+    for each in held:
+        each.until = at + LEASE if id(each) in ours else at
+
+
+_RENEW: Final = text("""
+UPDATE lanes SET next_at = :until
+FROM unnest(CAST(:subscriptions AS bigint[]), CAST(:lanes AS bigint[])) AS t(subscription_id, lane)
+WHERE lanes.subscription_id = t.subscription_id AND lanes.lane = t.lane
+""").bindparams(bindparam("until", type_=DateTime(timezone=True)))
 
 
 # --- settling ----------------------------------------------------------------------------------------------------------
@@ -439,43 +469,3 @@ def _disable(session: Session, office: Office, at: datetime, subscription: Subsc
         what={"change": "subscription_gone", "subscription": subscription.id, "status": 410},
         algorithm=office.policy.algorithm,
     )
-
-
-# --- keeping house -----------------------------------------------------------------------------------------------------
-
-
-def give_up(session: Session, office: Office, as_of: datetime, *, batch: int = 500) -> int:  # noqa: ARG001
-    """Deliveries nobody could even try for three days (paused, breaker open) are dead; returns how many. The caller commits."""
-    old = (
-        select(col(Delivery.id))
-        .where(
-            col(Delivery.state) == DeliveryState.WAITING,
-            col(Delivery.created_at) < as_of - GIVE_UP - timedelta(hours=1),
-        )
-        .limit(batch)
-        .with_for_update(skip_locked=True)
-    )
-    ended = session.execute(
-        update(Delivery)
-        .where(col(Delivery.id).in_(old))
-        .values(state=DeliveryState.DEAD, settled_at=as_of, problem="三天内未能送达")
-        .execution_options(synchronize_session=False)
-    )
-    return int(ended.rowcount)  # type: ignore[attr-defined]
-
-
-def forget_old(session: Session, office: Office, as_of: datetime, *, batch: int = 5000) -> int:  # noqa: ARG001
-    """Drop what was delivered 30 days ago, or is dead for 180; returns how many. The events stay. The caller commits."""
-    settled, state = col(Delivery.settled_at), col(Delivery.state)
-    old = (
-        select(col(Delivery.id))
-        .where(
-            settled < as_of - KEPT_DELIVERED,
-            (state == DeliveryState.DELIVERED) | (settled < as_of - KEPT_DEAD),
-        )
-        .limit(batch)
-    )
-    dropped = session.execute(
-        delete(Delivery).where(col(Delivery.id).in_(old)).execution_options(synchronize_session=False)
-    )
-    return int(dropped.rowcount)  # type: ignore[attr-defined]

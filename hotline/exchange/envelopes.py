@@ -80,6 +80,9 @@ CATALOGUE: Final[dict[str, Kind]] = {
     outbox.EVENTS[Act.KEEP_CONFIDENTIAL]: _kind(
         "为来电人保密", "来电人要求保密：即日起不再提供来电人信息，已取得的应当停止使用。"
     ),
+    outbox.ACCOUNTABILITY_ISSUED: _kind(
+        "通报", "你单位因办理问题被通报（第三十四条），可查看通报并说明情况（第三十五条）。"
+    ),
     outbox.DUE_SOON: _kind("即将到期", "提前提醒，不改变任何期限；每个期限只提醒一次。"),
     outbox.LAPSED: _kind("到期未办", "期限已届满仍未完成，自届满时起计为逾期。"),
     outbox.CLOCK_MOVED: _kind("期限变动", "因放假安排调整，期限重新推算，以 clocks 为准。"),
@@ -88,6 +91,7 @@ CATALOGUE: Final[dict[str, Kind]] = {
     ),
     "knowledge.question_asked": _kind("知识提问", "话务员向你单位提问，请在期限内答复。"),
     "knowledge.question_due": _kind("知识提问逾期", "知识提问到期未答复，请尽快答复。"),
+    "knowledge.question_moved": _kind("知识提问期限变动", "放假安排变动，答复期限已重新计算。"),
     "knowledge.question_answered": _kind("知识提问已答复", "你单位的答复已收到。"),
     "knowledge.question_adopted": _kind("知识提问已采用", "你单位的答复已整理为知识条目。"),
     outbox.KNOWLEDGE[VersionState.PUBLISHED]: _kind("知识发布", "你单位负责的知识条目已发布。"),
@@ -104,6 +108,11 @@ CATALOGUE: Final[dict[str, Kind]] = {
     outbox.MERGED_IN: _kind("并入", _OF_PLATFORM, to_units=False),
     outbox.MAIN_REPLIED: _kind("主单已反馈", _OF_PLATFORM, to_units=False),
     outbox.RECORDING_DESTROYED: _kind("销毁录音", _OF_PLATFORM, to_units=False),
+    outbox.CALL_RINGING: _kind("来电振铃", "供平台对接系统弹屏，不含主叫号码。", to_units=False),
+    outbox.CALL_ANSWERED: _kind("来电接通", _OF_PLATFORM, to_units=False),
+    outbox.CALL_ENDED: _kind("来电结束", _OF_PLATFORM, to_units=False),
+    outbox.EVALUATED: _kind("来电人评价", _OF_PLATFORM, to_units=False),
+    outbox.APPEALED: _kind("来电人异议", _OF_PLATFORM, to_units=False),
     TESTED: _kind("连通测试", "管理员发起的连通测试，答复 2xx 即可，不涉及工单。"),
 }
 
@@ -137,9 +146,7 @@ class EventData(BaseModel):
     version: int | None = Field(default=None, description="事件发生后的工单版本，可作 If-Match")
     entry: int | None = Field(default=None, description="工单台账的序号")
     link: str | None = Field(default=None, description="取工单详情和此刻可进行的动作（acts）")
-    clocks: list[DueDate] | None = Field(
-        default=None, description="事件发生后仍在计时的期限；批量检查产生的事件没有此项"
-    )
+    clocks: list[DueDate] | None = Field(default=None, description="事件发生后仍在计时的期限")
     clock: DueDate | None = Field(default=None, description="到期类事件所指的那个期限")
     form: str | None = Field(default=None, description="督办形式")
     rung: int | None = Field(default=None, description="督办阶梯，自 0 起")
@@ -151,6 +158,8 @@ class EventData(BaseModel):
     name: str | None = Field(default=None, description="知识条目版本的引用名")
     due_on: str | None = None
     due_at: datetime | None = None
+    call: int | None = Field(default=None, description="来电，只发给平台")
+    notice: int | None = Field(default=None, description="通报")
 
 
 class Envelope(BaseModel):
@@ -235,9 +244,11 @@ def example(
         data = {"question": 7, "due_on": "2026-03-04", "due_at": "2026-03-04T16:00:00+00:00"}
     elif kind in outbox.KNOWLEDGE.values():
         data = {"article": 7, "version": 2, "name": "7@2"}
+    elif kind.startswith("call."):
+        data = {"call": 31, "state": "ringing"}
     elif kind != TESTED:
         data = {"number": number, "state": _EXAMPLE_STATES.get(kind, State.HANDLING).value, "version": 4}
-        data |= {"clock": due} if kind in (outbox.DUE_SOON, outbox.LAPSED) else {"clocks": [due]}
+        data |= {"clocks": [due]} | ({"clock": due} if kind in (outbox.DUE_SOON, outbox.LAPSED) else {})
     unit = "XN-ZJJ" if CATALOGUE[kind].to_units and kind != TESTED else None
     return envelope(Fact(event_id, kind, 5, data, when, "01", unit), None)
 

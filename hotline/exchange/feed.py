@@ -16,9 +16,10 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.exchange.envelopes import Fact, kinds_for
+from hotline.exchange.tables import FeedHorizon
 from hotline.models import OutboxEvent
 from hotline.organisation import OrgUnit, Platform
-from workflow.errors import OrderInvalid
+from workflow.errors import OrderInvalid, RuleBroken
 
 MOST: Final = 500
 """Events in one page at most."""
@@ -95,15 +96,27 @@ class Page:
     next: int
 
 
-def page(
-    session: Session, actor: Actor, after: int, limit: int, kinds: Collection[str] | None = None
-) -> Page:
-    """What stands behind `after` for this actor: a unit's own, or the platforms' it sees. Never skips one.
+class CursorTooOld(RuleBroken):
+    """What stood behind this cursor has been dropped in part; `extra.oldest` is the first cursor that skips nothing."""
 
-    Raises `OrderInvalid` (field `after`) for a cursor that was never given out.
+    code = "cursor_too_old"
+
+
+def horizon(session: Session) -> int:
+    """The position up to which events have been dropped, 0 where none has."""
+    return session.execute(select(col(FeedHorizon.position))).scalar_one_or_none() or 0
+
+
+def page(
+    session: Session, actor: Actor, after: int | None, limit: int, kinds: Collection[str] | None = None
+) -> Page:
+    """What stands behind `after` for this actor: a unit's own, or the platforms' it sees; None: from the oldest kept. Never skips one.
+
+    Raises `OrderInvalid` (field `after`) for a cursor that was never given out, `CursorTooOld` for one whose events are not all kept.
     """
+    started, after = after, after or 0
     head = newest(session)
-    if after > max(head, _last_given(session)):
+    if after > max(head, last_given(session)):
         raise OrderInvalid("游标 after 无效：请使用上次返回的 next；首次读取请省略。", field="after")
     wanted = set(kinds_for(unit=actor.is_unit))
     if kinds:
@@ -120,12 +133,19 @@ def page(
         .limit(limit)
     )
     rows = session.execute(statement).all()
+    oldest = horizon(session)  # asked last: what was dropped while this read is noticed
+    if started is not None and started < oldest:
+        raise CursorTooOld(
+            "游标 after 之后的部分事件已超过保留期限而清理。请省略 after 从最早保留的事件读起，并以工单列表（GET /tickets）核对现状。",
+            field="after",
+            extra={"oldest": str(oldest)},
+        )
     facts = facts_of(rows)
     # a full page goes on behind its last event; else everything up to the head was looked at
     return Page(facts, rows[-1][0].position if len(rows) == limit else max(head, after))
 
 
-def _last_given(session: Session) -> int:
+def last_given(session: Session) -> int:
     """The highest position that was ever given: events may have been swept away since."""
     value: int = session.execute(
         text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_positions")

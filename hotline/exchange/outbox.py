@@ -71,6 +71,12 @@ DUE_SOON: Final = "clock.due_soon"
 CLOCK_MOVED: Final = "clock.moved"
 MERGED_IN: Final = "ticket.merged_in"
 KNOWLEDGE_REQUESTED: Final = "knowledge.requested"
+ACCOUNTABILITY_ISSUED: Final = "accountability.issued"
+CALL_RINGING: Final = "call.ringing"
+CALL_ANSWERED: Final = "call.answered"
+CALL_ENDED: Final = "call.ended"
+EVALUATED: Final = "ticket.evaluated"
+APPEALED: Final = "ticket.appealed"
 ECHOED: Final = frozenset(
     {
         EVENTS[Act.RECORD_CALLBACK],

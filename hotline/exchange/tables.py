@@ -1,4 +1,5 @@
-"""Handling units' and platforms' systems as rows: who subscribes, what is to be delivered, and the queue of each ticket.
+"""Handling units' and platforms' systems as rows: who subscribes, what is to be delivered, and the queue of each ticket. And who is
+looking at which ticket just now.
 
 The events themselves are the outbox (`hotline.models.OutboxEvent`).
 """
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from hotline.storage.columns import key, long_text, ref, word
-from workflow.vocabulary import DeliveryState, SubscriptionState
+from workflow.vocabulary import DeliveryState, Presence, SubscriptionState
 
 
 class Subscription(SQLModel, table=True):
@@ -91,3 +92,32 @@ class Lane(SQLModel, table=True):
     failures: int = 0
 
     __table_args__ = (Index("ix_lanes_next", "subscription_id", "next_at"),)
+
+
+class FeedHorizon(SQLModel, table=True):
+    """One row once events have been dropped: at or before `position` the feed is no longer whole."""
+
+    __tablename__ = "feed_horizon"
+    id: int = Field(
+        default=1, sa_column=Column(BigInteger, primary_key=True, autoincrement=False, nullable=False)
+    )
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    moved_at: datetime
+
+
+class Present(SQLModel, table=True):
+    """在场: a person has a ticket open, until they leave or say nothing more. Not logged, without foreign keys: nobody waits for it.
+
+    A foreign key would lock the ticket's row, and so wait for whoever acts on it.
+    """
+
+    __tablename__ = "presence"
+    ticket_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    person_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    unit_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    name: str = Field(max_length=100)
+    doing: Presence = word(Presence)
+    since: datetime
+    until: datetime
+
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hotline.exchange import conformance, outbox, subscriptions
+from hotline.exchange import conformance, deliveries, outbox, subscriptions
 from hotline.exchange.wire import Lines, SendFailed
 from tests.exchange.conftest import Exchange, until
 from tests.exchange.receiver import Answer, Came, Receiver, always, first_of_each, receiving
@@ -33,7 +33,7 @@ def deliverer(exchange: Exchange, folder: Path) -> Process:
 def test_a_deliverer_killed_in_mid_flight_loses_nothing_and_keeps_the_order(
     exchange: Exchange, tmp_path: Path
 ) -> None:
-    """Two deliverers, killed with kill -9 at random while they send; leases are cut short so that the test need not wait them out."""
+    """Two deliverers, killed with kill -9 at random while they send."""
     chance = random.Random(5)
 
     def answer(_receiver: Receiver, _came: Came, _earlier: int, _sock: object) -> Answer:
@@ -50,9 +50,6 @@ def test_a_deliverer_killed_in_mid_flight_loses_nothing_and_keeps_the_order(
                     exchange.progress(number)
                 receiver.wait(25 + 5 * kill, 60, accepted=False)
                 running[kill % 2].kill()
-                exchange.rows_written(
-                    "UPDATE lanes SET next_at = least(next_at, now() + interval '1 second')"
-                )
                 running[kill % 2] = deliverer(exchange, tmp_path / "data")
             total = exchange.rows("SELECT count(*) AS n FROM deliveries")[0].n
             assert total >= 25
@@ -66,6 +63,48 @@ def test_a_deliverer_killed_in_mid_flight_loses_nothing_and_keeps_the_order(
         assert len(first_of_each(receiver.accepted)) == 85
         by_id = {c.id: c.body for c in first_of_each(receiver.came)}
         assert all(by_id[c.id] == c.body for c in receiver.came), "the same event is always the same bytes"
+
+
+def test_what_a_killed_deliverer_held_another_sends_once_its_lease_is_over(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    def answer(receiver: Receiver, *_: object) -> Answer:
+        time.sleep(30 if len(receiver.came) == 1 else 0)
+        return 204, {}
+
+    with receiving(answer) as receiver:
+        exchange.subscribe(receiver)
+        number = exchange.dispatched()
+        first = deliverer(exchange, tmp_path / "data")
+        receiver.wait(1, 60, accepted=False)
+        first.kill()
+        killed_at = time.time()
+        exchange.progress(number)
+        exchange.deliverer()
+        receiver.wait(2, 60)
+        waited = receiver.accepted[0].at - killed_at
+        lease = deliveries.LEASE.total_seconds()
+        assert waited > lease - deliveries.RENEW.total_seconds() - 1, "the lease was not kept"
+        assert waited < lease + 10, "longer than a lease and a busy machine"
+        receiver.check_order()
+
+
+def test_a_slow_answer_outlasts_no_lease_while_its_deliverer_lives(exchange: Exchange) -> None:
+    """Two events of one ticket take longer than a lease: it is renewed, and the other deliverer leaves the lane alone."""
+
+    def slowly(*_: object) -> Answer:
+        time.sleep(deliveries.LEASE.total_seconds() * 0.65)
+        return 204, {}
+
+    with receiving(slowly) as receiver:
+        key, _ = exchange.subscribe(receiver)
+        exchange.progress(exchange.dispatched())
+        exchange.deliverer()
+        exchange.deliverer()
+        receiver.wait(2, 60)
+        until(lambda: exchange.states(key) == {"delivered": 2})
+        assert len(receiver.came) == 2, "sent twice: the lease ran out"
+        assert exchange.rows("SELECT tries FROM deliveries WHERE jsonb_array_length(tries) <> 1") == []
 
 
 def test_deliver_ends_with_sigterm_and_gives_back_what_it_had_taken(
