@@ -46,6 +46,8 @@ _CLAUSE = re.compile(rf"第\s*{_NUMBER}\s*[条款项章号次]")
 _PHONE = re.compile(
     r"(?<!\d)(?:[（(]?(?:0[12]\d|0[3-9]\d{2})[)）]?[-—－ ]?\d{7,8}|400[-—－ ]?\d{3}[-—－ ]?\d{4}|1[3-9]\d{9}|1[02]\d{3}|\d{7,8})(?!\d)"
 )
+_BRACKETED = re.compile(r"[（(]([^（()）]*)")
+_DAY_UNITS: Final = {"working_day": "个工作日", "day": "个自然日"}
 _CLOCK = re.compile(r"(?<!\d)([01]?\d|2[0-3])[:：]([0-5]\d)(?!\d)")
 
 
@@ -59,8 +61,13 @@ class Difference:
 
 
 def same_matter(one: str, other: str) -> float:
-    """How alike two questions are, 0 to 1: Dice's coefficient over their characters, words that only ask aside, order aside."""
-    return _dice(Counter(_bare(one)), Counter(_bare(other)))
+    """How alike two questions are, 0 to 1: Dice's coefficient over their characters, words that only ask aside, order aside.
+
+    Where both have something in brackets, as the cases of one matter do (（一般项目）, （中小型项目）), that must be as alike by itself.
+    """
+    cases = [_bare("".join(_BRACKETED.findall(each))) for each in (one, other)]
+    whole = _dice(Counter(_bare(one)), Counter(_bare(other)))
+    return min(whole, _dice(Counter(cases[0]), Counter(cases[1]))) if all(cases) else whole
 
 
 def likeness(one: str, other: str) -> float:
@@ -88,7 +95,7 @@ def facts(answer: str, guide: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for name, label in (("limit", "承诺办结时限"), ("statutory_limit", "法定办结时限")):
         if f"{name}_days" in guide:
-            found[label] = {f"{guide[f'{name}_days']} {guide.get(f'{name}_unit')}"}
+            found[label] = {f"{guide[f'{name}_days']} {_DAY_UNITS.get(guide.get(f'{name}_unit', ''), '日')}"}
     for name, label in (("phone", "咨询电话"), ("fee", "收费")):
         if guide.get(name):
             said = str(guide[name])

@@ -1,5 +1,6 @@
 """Files that belong to a version of an article: a form to fill in, the policy's own text. Kept like the tickets' attachments."""
 
+import hashlib
 from datetime import datetime
 from typing import Final
 
@@ -8,6 +9,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.orders import Line, Order
+from hotline.recordings import lock_bytes
 from hotline.storage.blobs import BlobStore
 from hotline.uploads import file_name
 from knowledge_base.articles import find, own_article, version_of
@@ -48,6 +50,9 @@ def attach(
         raise OrderInvalid("只能为最新的草稿添加附件；已提交或已发布的请先保存新版本。", field="version")
     if len(files_of(session, article_id, version)) >= MOST:
         raise LimitExceeded(f"一个版本最多 {MOST} 个附件。", field="file")
+    lock_bytes(
+        session, hashlib.sha256(content).hexdigest()
+    )  # a recording of the same bytes may be at its end
     blob = blobs.put(content)
     file = ArticleFile(
         article_id=article.id,

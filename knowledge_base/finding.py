@@ -7,14 +7,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
+from pydantic import AfterValidator, StringConstraints
 from sqlalchemy import ColumnElement, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
+from hotline import requests
 from hotline.access import Actor
+from hotline.ledger import text_digest
+from hotline.orders import Order, keepable
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.reference import area_prefix
@@ -22,13 +26,17 @@ from knowledge_base import articles
 from knowledge_base.library import POPULAR_DAYS, Library, published
 from knowledge_base.models import Article, ArticleUse, ArticleVersion, MissedSearch
 from knowledge_base.search.entry import Filters, Hit, Range, Snippet, Validity
+from knowledge_base.search.folding import fold
 from workflow.deadlines import local_day
 from workflow.vocabulary import Relation
 
 LONGEST_MISS: Final = 100
 _SHORTEST_MISS: Final = 2
-_COVERED: Final = 0.5
-"""A search whose best hit has less of what was asked counts as one without a result."""
+ANSWERED: Final = 0.3
+"""A search whose first hits say less of what tells in the question (in idf) is one without a result.
+
+Of 327 real questions with their own passage among the first five 1 % fall below it; of the same ones asked of passages without
+their own, 45 %. The share of characters at one half tells 0.3 % and 21 % apart."""
 
 _FALLBACK_MS: Final = 1500
 
@@ -99,7 +107,8 @@ def search(session: Session, library: Library, actor: Actor, wanted: Wanted, at:
     )
     plain = wanted.area is None and wanted.unit is None and wanted.category is None
     return replace(
-        page, missed=plain and bool(wanted.text.strip()) and (not results.hits or results.covered < _COVERED)
+        page,
+        missed=plain and bool(wanted.text.strip()) and (not results.hits or results.answered < ANSWERED),
     )
 
 
@@ -221,7 +230,7 @@ def _from_database(session: Session, platforms: Sequence[int], wanted: Wanted, o
     if wanted.unit is not None:
         tests.append(col(OrgUnit.code) == wanted.unit)
     if wanted.category is not None:
-        tests.append(col(ArticleVersion.categories)[0].astext.startswith(wanted.category, autoescape=True))
+        tests.append(_in_category(wanted.category))
     if not words:
         tests.append(
             exists(
@@ -252,6 +261,12 @@ def _all(tests: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
     return condition
 
 
+def _in_category(code: str) -> ColumnElement[bool]:
+    """Whether one of a version's categories begins so."""
+    each = func.jsonb_array_elements_text(col(ArticleVersion.categories)).table_valued("code")
+    return exists(select(each.c.code).where(each.c.code.startswith(code, autoescape=True)))
+
+
 def _escaped(word: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", word)
 
@@ -268,16 +283,41 @@ def _in_area(found: Found, wanted: Wanted) -> bool:
 # --- what was not found (art. 20) --------------------------------------------------------------------------------------
 
 
-def note_miss(session: Session, platform_id: int, typed: str, at: datetime) -> bool:
-    """采集需求: count a search without a result, masked, at most 100 characters of it. The caller commits. Whether it was counted."""
+class Unanswered(Order):
+    """没有找到答案: what was looked for, and nothing found answers it."""
+
+    query: Annotated[str, StringConstraints(min_length=2, max_length=300), AfterValidator(keepable)]
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """What is kept of it, masked, and whether it was counted: once a person, text and day."""
+
+    query: str
+    counted: bool
+
+
+def note_miss(session: Session, actor: Actor, typed: str, at: datetime) -> Miss:
+    """采集需求: count a search without an answer, masked, at most 100 characters of it, for the actor's platform.
+
+    The same person's same words count once a day, however often a page asks. Too short a text, and an actor of no platform, count
+    nothing. The caller commits.
+    """
     masked = mask_text(" ".join(typed.replace("\x00", " ").split()), hide=True)[:LONGEST_MISS].strip()
-    if len(masked) < _SHORTEST_MISS:
-        return False
-    row = insert(MissedSearch).values(platform_id=platform_id, day=local_day(at), query=masked, times=1)
+    if len(masked) < _SHORTEST_MISS or actor.home_id is None or not _first_today(session, actor, masked, at):
+        return Miss(masked, counted=False)
+    row = insert(MissedSearch).values(platform_id=actor.home_id, day=local_day(at), query=masked, times=1)
     session.execute(
         row.on_conflict_do_update(
             index_elements=["platform_id", "day", "query"],
             set_={"times": col(MissedSearch.times) + 1},
         )
     )
-    return True
+    return Miss(masked, counted=True)
+
+
+def _first_today(session: Session, actor: Actor, masked: str, at: datetime) -> bool:
+    """Whether this person asks this for the first time today. Kept among the request keys, which go after a week."""
+    said = fold(masked)
+    key = f"missed search {local_day(at)} {text_digest(said)}"  # a space: no client's own key has one
+    return requests.begin(session, actor.key, key, said, at) is None

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.orders import Line, Order
+from hotline.orders import Line, Order, pick
 from knowledge_base import articles
 from knowledge_base.library import published
 from knowledge_base.models import Article, ArticlePair, ArticleUse, ArticleVersion, MissedSearch, SourceLink
@@ -266,8 +266,13 @@ def _missing(session: Session, actor: Actor, on: date, _days: int, limit: int) -
 class SettleMiss(Order):
     """采集需求已处理: the words looked for, and the article that answers them now, where there is one."""
 
-    query: Line
-    article: Line | None = Field(default=None, description="现在可以答复的知识条目版本，如 12@3")
+    query: Line = Field(title="检索词")
+    article: Line | None = Field(
+        title="现在可以答复的知识条目",
+        json_schema_extra=pick("article"),
+        default=None,
+        description="现在可以答复的知识条目版本，如 12@3",
+    )
 
 
 def settle_miss(desk: Desk, order: SettleMiss) -> int:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import Field
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
@@ -166,7 +167,7 @@ def _keep(
 class SettlePair(Order):
     """核对结果: why two articles stand as they are."""
 
-    remark: Prose
+    remark: Prose = Field(title="核对结论")
 
 
 def settle_pair(desk: Desk, article_id: int, other_id: int, order: SettlePair) -> ArticlePair:

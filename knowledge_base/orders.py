@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from hotline.orders import Code, Demanded, Line, Order, Prose, keepable, says_something
+from hotline.orders import Code, Demanded, Line, Order, Prose, keepable, pick, says_something
 from workflow.vocabulary import ArticleKind, Relation
 
 Title = Annotated[
@@ -91,23 +91,23 @@ def parse_limit(text: str) -> tuple[int, str] | None:
 class Guide(Order):
     """办事指南: who may ask, with what, how, within which time, where. Texts; the limits are also read as days."""
 
-    department: Line | None = None
-    region: Line | None = None
-    matter_type: Line | None = None
-    matter_level: Line | None = None
-    theme: Line | None = None
-    service_object: Line | None = None
-    conditions: Prose | None = None
-    materials: Prose | None = Field(default=None, description="每行一项")
-    steps: Prose | None = Field(default=None, description="每行一步")
-    limit: Line | None = Field(default=None, description="承诺办结时限，如 7个工作日")
-    statutory_limit: Line | None = None
-    visits: int | None = Field(default=None, ge=0, le=99)
-    place: Prose | None = None
-    window: Line | None = None
-    phone: Prose | None = None
-    complaint_phone: Prose | None = None
-    fee: Prose | None = None
+    department: Line | None = Field(default=None, title="实施部门")
+    region: Line | None = Field(default=None, title="适用地区")
+    matter_type: Line | None = Field(default=None, title="事项类型")
+    matter_level: Line | None = Field(default=None, title="事项层级")
+    theme: Line | None = Field(default=None, title="主题")
+    service_object: Line | None = Field(default=None, title="服务对象")
+    conditions: Prose | None = Field(default=None, title="办理条件")
+    materials: Prose | None = Field(title="办理材料", default=None, description="每行一项")
+    steps: Prose | None = Field(title="办理流程", default=None, description="每行一步")
+    limit: Line | None = Field(title="承诺办结时限", default=None, description="承诺办结时限，如 7个工作日")
+    statutory_limit: Line | None = Field(default=None, title="法定办结时限")
+    visits: int | None = Field(title="到办事现场次数", default=None, ge=0, le=99)
+    place: Prose | None = Field(default=None, title="办理地点")
+    window: Line | None = Field(default=None, title="办理窗口")
+    phone: Prose | None = Field(default=None, title="咨询电话")
+    complaint_phone: Prose | None = Field(default=None, title="监督投诉电话")
+    fee: Prose | None = Field(default=None, title="收费")
 
     def as_data(self) -> dict[str, Any]:
         """What is kept: the fields given, and each limit that can be read also as days."""
@@ -128,25 +128,48 @@ class Guide(Order):
 class ArticleOrder(Order):
     """One wording of an article: the question, the standard answer (答复口径, Markdown), the guide, where and when it holds."""
 
-    question: Title
-    answer: Demanded = Field(description="答复口径，Markdown")
-    kind: ArticleKind | None = Field(default=None, description="缺省：有办事指南内容为办事指南，否则为问答")
-    guide: Guide | None = None
-    legal_basis: Prose | None = None
-    categories: list[CategoryCode] = Field(default=[], max_length=20)
-    areas: list[AreaCode] = Field(default=[], max_length=100, description="适用的行政区划，缺省为平台辖区")
-    unit: Code | None = Field(default=None, description="负责答复口径的承办单位代码；承办单位编写时为本单位")
-    synonyms: list[Line] = Field(default=[], max_length=50)
-    valid_from: Day | None = None
-    valid_until: Day | None = Field(default=None, description="有效期的最后一天，含当天")
-    review_on: Day | None = Field(default=None, description="下次复核的日期；缺省为发布后一年")
-    source_url: Url | None = None
-    change_note: Prose | None = Field(default=None, description="本次修改的说明")
-    corrects: bool = Field(default=False, description="此前版本的答复有误，曾被告知的来电人应当回访更正")
-    source: Annotated[int, Field(ge=1, le=2**62)] | None = Field(
-        default=None, description="所补充或替代的上级平台知识编号（仅新增时）"
+    question: Title = Field(title="标题（问题）")
+    answer: Demanded = Field(title="答复口径", description="答复口径，Markdown")
+    kind: ArticleKind | None = Field(
+        title="知识类型", default=None, description="缺省：有办事指南内容为办事指南，否则为问答"
     )
-    relation: Relation | None = None
+    guide: Guide | None = Field(default=None, title="办事指南")
+    legal_basis: Prose | None = Field(default=None, title="法律依据")
+    categories: list[CategoryCode] = Field(
+        title="诉求分类", json_schema_extra=pick("category"), default=[], max_length=20
+    )
+    areas: list[AreaCode] = Field(
+        title="适用区划",
+        json_schema_extra=pick("area"),
+        default=[],
+        max_length=100,
+        description="适用的行政区划，缺省为平台辖区",
+    )
+    unit: Code | None = Field(
+        title="负责答复口径的单位",
+        json_schema_extra=pick("unit"),
+        default=None,
+        description="负责答复口径的承办单位代码；承办单位编写时为本单位",
+    )
+    synonyms: list[Line] = Field(title="同义词", default=[], max_length=50)
+    valid_from: Day | None = Field(default=None, title="有效期起")
+    valid_until: Day | None = Field(title="有效期止", default=None, description="有效期的最后一天，含当天")
+    review_on: Day | None = Field(
+        title="复核日期", default=None, description="下次复核的日期；缺省为发布后一年"
+    )
+    source_url: Url | None = Field(default=None, title="来源网址")
+    change_note: Prose | None = Field(title="本次修改的说明", default=None, description="本次修改的说明")
+    corrects: bool = Field(
+        title="更正此前的错误答复",
+        default=False,
+        description="此前版本的答复有误，曾被告知的来电人应当回访更正",
+    )
+    source: Annotated[int, Field(ge=1, le=2**62)] | None = Field(
+        title="所补充或替代的上级知识编号",
+        default=None,
+        description="所补充或替代的上级平台知识编号（仅新增时）",
+    )
+    relation: Relation | None = Field(default=None, title="与上级知识的关系")
     keep_files: list[Annotated[int, Field(ge=1, le=2**62)]] | None = Field(
         default=None, max_length=100, description="新版本保留上一版的哪些附件；缺省为全部"
     )
@@ -187,6 +210,8 @@ def _each_once(given: Iterable[Any]) -> list[Any]:
 class StepOrder(Order):
     """What goes with a step: the version meant (缺省：最新版，撤下和复核为已发布版), and a reason where one is owed."""
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    reason: Prose | None = None
-    review_on: Day | None = Field(default=None, description="复核无变化时的下次复核日期；缺省为一年后")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(default=None, title="版本")
+    reason: Prose | None = Field(default=None, title="理由")
+    review_on: Day | None = Field(
+        title="下次复核日期", default=None, description="复核无变化时的下次复核日期；缺省为一年后"
+    )

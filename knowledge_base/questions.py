@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from pydantic import Field
@@ -14,7 +14,7 @@ from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Desk, Office
 from hotline.models import OutboxEvent, Ticket
-from hotline.orders import Code, Line, Number, Order, Prose
+from hotline.orders import Code, Line, Number, Order, Prose, pick
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.units import unit_by_code
@@ -28,6 +28,7 @@ from workflow.vocabulary import QuestionState
 
 ASKED: Final = "knowledge.question_asked"
 DUE: Final = "knowledge.question_due"
+MOVED: Final = "knowledge.question_moved"
 ANSWERED: Final = "knowledge.question_answered"
 ADOPTED: Final = "knowledge.question_adopted"
 _OPEN = (col(UnitQuestion.state) == QuestionState.ASKED, col(UnitQuestion.lapsed_at).is_(None))
@@ -36,25 +37,36 @@ _OPEN = (col(UnitQuestion.state) == QuestionState.ASKED, col(UnitQuestion.lapsed
 class AskOrder(Order):
     """提问: which unit, what, and what for. Personal data in the texts is masked before they are kept."""
 
-    unit: Code = Field(description="承办单位代码", examples=["XN-RSJ"])
-    question: Title
-    background: Prose | None = None
-    ticket: Number | None = Field(default=None, description="由哪个工单引起")
+    unit: Code = Field(
+        title="向哪个单位", json_schema_extra=pick("unit"), description="承办单位代码", examples=["XN-RSJ"]
+    )
+    question: Title = Field(title="问题")
+    background: Prose | None = Field(default=None, title="背景")
+    ticket: Number | None = Field(
+        title="由哪个工单引起", json_schema_extra=pick("ticket"), default=None, description="由哪个工单引起"
+    )
 
 
 class AnswerQuestion(Order):
     """答复: the unit's answer, or an article that already says it."""
 
-    answer: Prose
-    article: Line | None = Field(default=None, description="已有知识条目版本，如 12@3")
+    answer: Prose = Field(title="答复")
+    article: Line | None = Field(
+        title="已有的知识条目",
+        json_schema_extra=pick("article"),
+        default=None,
+        description="已有知识条目版本，如 12@3",
+    )
 
 
 class AdoptOrder(Order):
     """转为知识草稿: what the draft says other than question and answer as they stand."""
 
-    question: Title | None = None
-    answer: Prose | None = None
-    categories: list[CategoryCode] = Field(default=[], max_length=20)
+    question: Title | None = Field(default=None, title="知识标题")
+    answer: Prose | None = Field(default=None, title="答复口径")
+    categories: list[CategoryCode] = Field(
+        title="诉求分类", json_schema_extra=pick("category"), default=[], max_length=20
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +95,8 @@ def ask(desk: Desk, order: AskOrder) -> Asked:
             field="unit",
         )
     ticket = _ticket(desk, order.ticket) if order.ticket is not None else None
-    pack = load_pack(desk.session.get_one(Platform, home).pack)
     desk.office.calendars.at(desk.session, newest_version(desk.session))
-    due_on = desk.office.calendars.of(unit.platform_id).add(
-        local_day(desk.at), pack.number("knowledge_question_days")
-    )
+    due_on, due_at = _due(desk.session, desk.office, unit.platform_id, home, desk.at)
     question = UnitQuestion(
         platform_id=home,
         unit_id=unit.id,
@@ -99,12 +108,21 @@ def ask(desk: Desk, order: AskOrder) -> Asked:
         asked_by_name=desk.actor.name,
         asked_at=desk.at,
         due_on=due_on,
-        due_at=end_of(due_on, pack.word("day_end")),
+        due_at=due_at,
     )
     desk.session.add(question)
     desk.session.flush()
     _announce(desk.session, question, ASKED, desk.at)
     return _shown(desk.session, desk.actor, [question])[0]
+
+
+def _due(
+    session: Session, office: Office, unit_home: int, platform_id: int, asked_at: datetime
+) -> tuple[date, datetime]:
+    """The last day to answer a question asked then, by the unit's calendar, and the instant it ends."""
+    pack = load_pack(session.get_one(Platform, platform_id).pack)
+    on = office.calendars.of(unit_home).add(local_day(asked_at), pack.number("knowledge_question_days"))
+    return on, end_of(on, pack.word("day_end"))
 
 
 def _ticket(desk: Desk, number: str) -> Ticket:
@@ -162,6 +180,40 @@ def _lapse(session: Session, question: UnitQuestion) -> int:
     question.lapsed_at = question.due_at
     session.add(question)
     _announce(session, question, DUE, question.due_at)
+    return 1
+
+
+def move_due(session: Session, office: Office, as_of: datetime) -> int:
+    """Count the open questions' due days anew by the newest calendars, as clocks are moved by a notice; returns how many moved.
+
+    One that lapsed stays, and none is moved into the past. Who loads a notice or local days calls this in the same transaction; a job
+    finds what was asked meanwhile. The caller commits.
+    """
+    office.calendars.at(session, newest_version(session))
+    rows = session.execute(
+        select(UnitQuestion, col(OrgUnit.platform_id))
+        .join(OrgUnit, col(OrgUnit.id) == col(UnitQuestion.unit_id))
+        .where(*_OPEN, col(UnitQuestion.due_at) > as_of)
+        .order_by(col(UnitQuestion.id))
+    ).all()
+    moved = 0
+    for question, unit_home in rows:
+        on, due_at = _due(session, office, unit_home, question.platform_id, question.asked_at)
+        if on == question.due_on or due_at <= as_of:
+            continue
+        moved += _move(session, question.id, on, due_at, as_of)
+    return moved
+
+
+def _move(session: Session, question_id: int, on: date, due_at: datetime, at: datetime) -> int:
+    """Move one, unless it was answered or has lapsed meanwhile."""
+    question = session.get_one(UnitQuestion, question_id, with_for_update=True, populate_existing=True)
+    if question.state is not QuestionState.ASKED or question.lapsed_at is not None or question.due_on == on:
+        return 0
+    known = question.due_on.isoformat()
+    question.due_on, question.due_at = on, due_at
+    session.add(question)
+    _announce(session, question, MOVED, at, from_due_on=known)
     return 1
 
 

@@ -15,7 +15,7 @@ from hotline.access import SYSTEM, Actor
 from hotline.case import Case, Desk, Office, record, tell, write
 from hotline.desk import take_up_id
 from hotline.models import Ticket
-from hotline.orders import Line, Order, Prose
+from hotline.orders import Line, Order, Prose, pick
 from hotline.organisation import Platform
 from knowledge_base import articles, telling
 from knowledge_base.models import ArticleVersion, Recall, Telling
@@ -33,9 +33,14 @@ _SLACK = timedelta(days=90)
 class SettleRecall(Order):
     """回访结果: whether the caller was reached, what was said, and which version they were told now."""
 
-    reached: bool = Field(description="是否已联系上来电人")
-    remark: Prose
-    told: Line | None = Field(default=None, description="此次告知的现行知识条目版本，如 12@4")
+    reached: bool = Field(title="是否已联系上", description="是否已联系上来电人")
+    remark: Prose = Field(title="回访情况")
+    told: Line | None = Field(
+        title="此次告知的知识条目",
+        json_schema_extra=pick("article"),
+        default=None,
+        description="此次告知的现行知识条目版本，如 12@4",
+    )
 
 
 @dataclass(frozen=True, slots=True)

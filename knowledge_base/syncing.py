@@ -22,12 +22,13 @@ from hotline.access import Actor
 from hotline.case import Office
 from hotline.exchange import outbox
 from hotline.organisation import OrgUnit, Platform
+from hotline.recordings import lock_bytes
 from hotline.storage.blobs import BlobStore
 from knowledge_base import articles, feed, lifecycle
 from knowledge_base.feed import Change, Document, FileNote, Identity
 from knowledge_base.models import Article, ArticleFile, ArticleVersion, Peer
 from knowledge_base.orders import ArticleOrder, Guide
-from workflow.errors import OrderInvalid, RuleBroken
+from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.vocabulary import KnowledgeStep, VersionState
 
 MESSAGE_TYPE: Final = "knowledge.changes"
@@ -73,6 +74,8 @@ def take_in(
     """
     brought = _brought(office.blobs, changes, fetch) if fetch is not None else frozenset()
     lifecycle.lock_feed(session)
+    for sha256 in sorted({note.sha256 for change in changes for note in change.document.files}):
+        lock_bytes(session, sha256)
     taken = Taken()
     shelf = _Arrivals(session, office.blobs, home, by, at, brought)
     for change in changes:
@@ -283,7 +286,13 @@ class _Arrivals:
                 return base64.b64decode(note.content, validate=True)
             except binascii.Error:
                 return None
-        return self.blobs.get(note.sha256) if note.sha256 in self.brought else None
+        if note.sha256 not in self.brought:
+            return None
+        with contextlib.suppress(
+            NotFound
+        ):  # destroyed meanwhile with a recording of the same bytes: a replay brings it
+            return self.blobs.get(note.sha256)
+        return None
 
     def announce(self) -> None:
         """Tell our own feed what stands differently now."""

@@ -11,6 +11,7 @@ from hotline.access import Actor
 from hotline.demo import corpus
 from hotline.demo.life import Life, Story
 from hotline.demo.organisation import Unit
+from hotline.demo.shelf import Lesson
 from hotline.models import AccountabilityNotice
 from hotline.orders import (
     AnswerCitizenOrder,
@@ -20,7 +21,6 @@ from hotline.orders import (
     CoordinateOrder,
     DesignateOrder,
     FlagOrder,
-    KnowledgeOrder,
     ReasonOrder,
     ReplyOrder,
     ReviewPassOrder,
@@ -103,6 +103,9 @@ def _worked_again(life: Life, lead: Unit, days: int, content: str) -> Story:
 # --- knowledge (art. 23) ---------------------------------------------------------------------------------------------
 
 
+_OUTCOMES: Final = (KnowledgeOutcome.NO_CHANGE, KnowledgeOutcome.UPDATED, KnowledgeOutcome.SUBMITTED)
+
+
 def _learned(life: Life, lead: Unit) -> Story:
     draw = life.dice.random()
     if draw < 0.05 + lead.nature.late / 3:
@@ -112,16 +115,10 @@ def _learned(life: Life, lead: Unit) -> Story:
     yield life.pace.on(day, life.at)
     if life.state not in _LEARNABLE or life.lead is not lead:
         return
-    article = f"{int(life.said.category) % 997 + 1}@{life.dice.randint(2, 5)}"
-    orders = (
-        KnowledgeOrder(outcome=KnowledgeOutcome.NO_CHANGE, reason=life.phrase("no_change_reasons")),
-        KnowledgeOrder(
-            outcome=KnowledgeOutcome.UPDATED, article=article, reason=life.phrase("knowledge_updates")
-        ),
-        KnowledgeOrder(outcome=KnowledgeOutcome.SUBMITTED, article=article),
-    )
-    order = life.dice.choices(orders, (4, 4, 2))[0]
-    life.act(life.dice.choice(lead.handlers), aftercare.update_knowledge, order)
+    outcome = life.dice.choices(_OUTCOMES, (4, 4, 2))[0]
+    lesson = Lesson(life.said, outcome, life.phrase("knowledge_updates"), life.phrase("no_change_reasons"))
+    life.act(life.dice.choice(lead.handlers), life.stage.shelf.learn, lesson)
+    life.contended += 1
 
 
 # --- callback and redo (art. 14(7)) ----------------------------------------------------------------------------------
@@ -269,7 +266,7 @@ def flagged(life: Life, actor: Actor, flag: Flag) -> Story:
         return
     order = FlagOrder(flag=flag, explanation=life.phrase("flags", flag.value), unit=lead.code)
     life.act(actor, supervision.flag, order)
-    life.flags += 1
+    life.contended += 1
     notice = life.stage.session.execute(
         select(col(AccountabilityNotice.id)).where(
             col(AccountabilityNotice.unit_id) == lead.id, col(AccountabilityNotice.issued_at) == life.at

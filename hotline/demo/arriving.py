@@ -38,7 +38,6 @@ _BY_FORM: Final = (Channel.WECHAT, Channel.APP, Channel.WEB)
 _COMMANDS: Final[dict[Act, Callable[..., Any]]] = {
     Act.ACCEPT: intake.accept,
     Act.REFUSE: intake.refuse,
-    Act.ANSWER_AT_ONCE: intake.answer_at_once,
     Act.TRANSFER: intake.transfer,
     Act.REPORT_UP: intake.report_up,
 }
@@ -63,18 +62,20 @@ def arrive(life: Life) -> Story:
     yield from tell[life.visit.fate](life)
 
 
-def _decide(life: Life, verb: Act, order: Order) -> Story:
-    """Registered and decided by an agent on the line; a form is registered as it comes and decided at the agent's desk."""
+def _decide(life: Life, verb: Act, order: Order | Callable[[Actor], Order]) -> Story:
+    """Registered and decided by an agent on the line; a form is registered as it comes and decided at the agent's desk. An order
+    that depends on the moment is made by who decides, then."""
     agent = life.someone(Role.AGENT)
     if life.channel not in _BY_FORM:
         yield life.visit.at + life.pace.minutes(2.5, 9)
-        life.take(agent, verb, order)
+        life.take(agent, verb, order if isinstance(order, Order) else order(agent))
         return
     yield life.visit.at + timedelta(seconds=life.dice.randint(1, 4))
     life.take(life.home.machine, Act.REGISTER, RegisterOrder())
     yield life.pace.at_platform(life.at, 8, 20 if life.quick else 170)
     life.receiver = agent
-    life.act(agent, _COMMANDS[verb], order)
+    command = life.stage.shelf.answer_at_once if verb is Act.ANSWER_AT_ONCE else _COMMANDS[verb]
+    life.act(agent, command, order if isinstance(order, Order) else order(agent))
 
 
 def _say(life: Life, *, answered: bool = False, matters: tuple[str, ...] | None = None) -> Saying:
@@ -89,10 +90,15 @@ def _say(life: Life, *, answered: bool = False, matters: tuple[str, ...] | None 
 
 def _answered(life: Life) -> Story:
     life.said = _say(life, answered=True)
-    version = f"{int(life.said.category) % 997 + 1}@{life.dice.randint(1, 3)}"
-    answer = life.said.answer or life.said.reply
-    yield from _decide(life, Act.ANSWER_AT_ONCE, AnswerOrder(answer=answer, knowledge_version=version))
+    yield from _decide(life, Act.ANSWER_AT_ONCE, lambda agent: _told(life, agent))
+    life.contended += 1
     yield from aftermath.archive(life)
+
+
+def _told(life: Life, agent: Actor) -> AnswerOrder:
+    """What the shelf says on it now, or else what the agent knows."""
+    found = life.stage.shelf.answer(life.desk(agent), life.said)
+    return found or AnswerOrder(answer=life.said.answer or life.said.reply)
 
 
 def _refused(life: Life) -> Story:

@@ -109,6 +109,8 @@ class Saying:
     reply: str
     redo_reply: str
     answer: str | None = None
+    asked: str = ""
+    """The matter itself, without the place: the same for everybody who asks it."""
 
 
 @dataclass(slots=True)
@@ -155,6 +157,7 @@ class Corpus:
             row["reply"],
             row.get("redo_reply") or "经重新核实办理：" + row["reply"],
             row.get("answer"),
+            row["title"],
         )
 
     def echo(self, dice: Random, said: Saying, at: datetime) -> str:

@@ -8,25 +8,26 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, time
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, String, column, select, table, text
 from sqlmodel import Session, col
 
 from hotline import reference, supervision
 from hotline.case import Office
+from hotline.demo import duties, organisation, plan
 from hotline.demo import floor as floors
-from hotline.demo import organisation, plan
 from hotline.demo.pace import DAY, at_time
-from hotline.models import Attachment
+from hotline.demo.shelf import Bare, Shelf
 from hotline.office import open_office
 from hotline.organisation import Person, Platform
 from hotline.people import accounts
 from hotline.privacy.sealing import load_or_make_key
+from hotline.recordings import NAMED_BY
 from hotline.settings import Settings
 from hotline.storage.blobs import BlobStore
 from hotline.storage.store import make_engine
@@ -38,13 +39,13 @@ SEED: Final = 12345
 _MARK: Final = "demo-filling"
 _FILL_LOCK: Final = 12345_100
 _FEW: Final = 150
+_MORNING: Final = time(9, 5)
 
 Logins = dict[str, Any]
-Stock = Callable[[Session, Mapping[str, organisation.Hotline], datetime, datetime], int]
-"""Fills what lies above this package, the knowledge base, for these platforms as of the opening and of now."""
+_BARE: Final = Bare()
 
 
-def ensure_demo(url: str, settings: Settings, *, now: datetime, stock: Stock | None = None) -> Logins:
+def ensure_demo(url: str, settings: Settings, *, now: datetime, shelf: Shelf = _BARE) -> Logins:
     """Fill an empty (or half-filled) database with the demo; leave any other as it is. Returns the demo's logins, if it is one.
 
     `url` is a migrated database; `now` (aware) is the end of the simulated half year. Safe to call again, and from two
@@ -55,7 +56,7 @@ def ensure_demo(url: str, settings: Settings, *, now: datetime, stock: Stock | N
             state = _standing(session)
         if state == "empty":
             return _fill(
-                engine, url, settings, now, TICKETS, SEED, progress=True, stock=stock, forgiving=True
+                engine, url, settings, now, TICKETS, SEED, progress=True, shelf=shelf, forgiving=True
             )
         with Session(engine) as session:
             return (
@@ -71,7 +72,7 @@ def reset_and_fill(
     tickets: int = TICKETS,
     seed: int = SEED,
     progress: bool = True,
-    stock: Stock | None = None,
+    shelf: Shelf = _BARE,
     forgiving: bool = False,
 ) -> Logins:
     """Drop everything in the migrated database at `url` and fill it with `tickets` tickets of the half year up to `now`.
@@ -81,7 +82,7 @@ def reset_and_fill(
     """
     with _engine(url) as engine, _alone(engine):
         return _fill(
-            engine, url, settings, now, tickets, seed, progress=progress, stock=stock, forgiving=forgiving
+            engine, url, settings, now, tickets, seed, progress=progress, shelf=shelf, forgiving=forgiving
         )
 
 
@@ -164,8 +165,10 @@ def _empty(engine: Engine, office: Office) -> None:
 
 
 def _forget_files(session: Session, blobs: BlobStore) -> None:
-    for sha256 in session.execute(select(col(Attachment.sha256)).distinct()).scalars():
-        blobs.destroy(sha256)
+    for name in NAMED_BY:
+        named = select(column("sha256", String)).select_from(table(name)).distinct()
+        for sha256 in session.execute(named).scalars():
+            blobs.destroy(sha256)
     shutil.rmtree(blobs.folder / "exports", ignore_errors=True)
 
 
@@ -200,21 +203,29 @@ def _fill(
     seed: int,
     *,
     progress: bool,
-    stock: Stock | None,
+    shelf: Shelf,
     forgiving: bool,
 ) -> Logins:
     office = open_office(settings)
     _empty(engine, office)
     with Session(engine) as session:
         session.execute(text("SET synchronous_commit = off"))
-        _found(session, office, settings, now, tickets, seed, stock)
+        _found(session, office, settings, now, tickets, seed, shelf)
+        hotlines = organisation.roster(session, seed)
     with (
-        _crew(engine, url, settings, office, seed, now, tickets, forgiving=forgiving) as crew,
+        _crew(engine, url, settings, office, seed, now, tickets, shelf, forgiving=forgiving) as crew,
         _telling(tickets, shown=progress) as tell,
     ):
+        slept = now - plan.SPAN
         for instant in _ticks(office, now):
             tell(*crew.run_until(instant))
             _sweep(engine, office, instant)
+            if (
+                instant == now or instant.astimezone(CHINA).time() >= _MORNING
+            ):  # what a night brings waits for the morning
+                with _hurried(engine) as session:
+                    shelf.pass_time(session, office, hotlines, slept, instant, now)
+                slept = instant
     with Session(engine) as session:
         logins = _logins(session, settings, now)
         session.execute(text("DELETE FROM people WHERE login = :login"), {"login": _MARK})
@@ -235,7 +246,7 @@ def _found(
     now: datetime,
     tickets: int,
     seed: int,
-    stock: Stock | None,
+    shelf: Shelf,
 ) -> None:
     """Reference data, platforms, units, people, emergencies; in one transaction with the mark of an unfinished filling."""
     opened = now - plan.SPAN
@@ -251,8 +262,8 @@ def _found(
     _, declared = plan.half_year(seed, now, tickets, office.calendars.of(None))
     hotlines = organisation.roster(session, seed)
     floors.declare(session, office, hotlines, declared)
-    if stock is not None:
-        stock(session, hotlines, opened, now)
+    duties.lay(session, hotlines, opened)
+    shelf.stock(session, hotlines, opened, now)
     session.commit()
 
 
@@ -261,7 +272,7 @@ def _ticks(office: Office, now: datetime) -> Iterator[datetime]:
     calendar = office.calendars.of(None)
     day = (now - plan.SPAN).astimezone(CHINA).date()
     while True:
-        for moment in (time(0, 1), time(9, 5)):
+        for moment in (time(0, 1), _MORNING):
             instant = at_time(day, moment)
             if instant >= now:
                 yield now
@@ -276,10 +287,17 @@ def _sweep(engine: Engine, office: Office, instant: datetime) -> None:
     for job in (supervision.lapse_due, supervision.remind_overdue):
         done = 1
         while done:
-            with Session(engine, expire_on_commit=False) as session:
-                session.execute(text("SET LOCAL synchronous_commit = off"))
+            with _hurried(engine) as session:
                 done = job(session, office, instant)
-                session.commit()
+
+
+@contextmanager
+def _hurried(engine: Engine) -> Iterator[Session]:
+    """A transaction that need not wait for the disk."""
+    with Session(engine, expire_on_commit=False) as session:
+        session.execute(text("SET LOCAL synchronous_commit = off"))
+        yield session
+        session.commit()
 
 
 # --- who plays -------------------------------------------------------------------------------------------------------
@@ -294,6 +312,7 @@ def _crew(
     seed: int,
     now: datetime,
     tickets: int,
+    shelf: Shelf,
     *,
     forgiving: bool,
 ) -> Iterator[_Crew]:
@@ -301,11 +320,11 @@ def _crew(
     if tickets < _FEW or workers < 2:
         with Session(engine, expire_on_commit=False) as session:
             floors.enter(session)
-            yield _Alone(floors.open_floor(session, office, seed, now, tickets, forgiving=forgiving))
+            yield _Alone(floors.open_floor(session, office, seed, now, tickets, shelf, forgiving=forgiving))
             session.execute(text("SELECT pg_advisory_unlock_shared(:key)"), {"key": floors.WORKERS_LOCK})
             session.commit()
         return
-    crew = _Workers(url, settings, seed, now, tickets, _shared_out(workers), forgiving=forgiving)
+    crew = _Workers(url, settings, seed, now, tickets, shelf, _shared_out(workers), forgiving=forgiving)
     try:
         yield crew
     finally:
@@ -341,6 +360,7 @@ class _Workers:
         seed: int,
         now: datetime,
         tickets: int,
+        shelf: Shelf,
         parts: list[tuple[str, ...]],
         *,
         forgiving: bool,
@@ -352,7 +372,7 @@ class _Workers:
             here, there = spawning.Pipe()
             process = spawning.Process(
                 target=floors.work,
-                args=(there, url, settings, seed, now, tickets, part, forgiving),
+                args=(there, url, settings, seed, now, tickets, shelf, part, forgiving),
                 daemon=True,
             )
             process.start()

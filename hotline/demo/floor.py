@@ -26,6 +26,7 @@ from hotline.demo.life import Life, Story, places_of
 from hotline.demo.organisation import Hotline
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
+from hotline.demo.shelf import Shelf
 from hotline.office import open_office
 from hotline.orders import EmergencyOrder
 from hotline.organisation import Area, Category, Emergency, OrgUnit, Person, Platform
@@ -55,6 +56,7 @@ class Floor:
     visits: list[Visit]
     declared: list[Declared]
     seed: int
+    shelf: Shelf
     forgiving: bool = False
     logins: dict[int | None, str] = field(default_factory=dict)
     places: tuple[str, ...] = ()
@@ -111,9 +113,9 @@ class Floor:
         self.clock = at
         self.acts += 1
         self._uncommitted += 1
-        flags = life.flags
+        contended = life.contended
         self._resume(life, chapter, story)
-        if self._uncommitted >= _ACTS_A_COMMIT or life.flags != flags:
+        if self._uncommitted >= _ACTS_A_COMMIT or life.contended != contended:
             self._commit()
 
     def _resume(self, life: Life, chapter: int, story: Story) -> None:
@@ -133,7 +135,7 @@ class Floor:
         heapq.heappush(self._queue, (max(at, self.clock), self._serial, chapter, life, story))
 
     def _commit(self) -> None:
-        """End the transaction. A flag locks its unit's row, so it is committed at once: two floors never wait in a circle."""
+        """End the transaction. What locks a unit's or an article's row is committed at once: two floors never wait in a circle."""
         self.session.commit()
         for row in self.session.identity_map.values():
             if not isinstance(row, _STANDING):
@@ -147,6 +149,7 @@ def open_floor(
     seed: int,
     now: datetime,
     tickets: int,
+    shelf: Shelf,
     platforms: Iterable[str] | None = None,
     *,
     forgiving: bool = False,
@@ -157,7 +160,15 @@ def open_floor(
     wanted = frozenset(plan.SHARES if platforms is None else platforms)
     mine = [visit for visit in visits if visit.platform in wanted]
     floor = Floor(
-        session, office, load_corpus(), organisation.roster(session, seed), mine, declared, seed, forgiving
+        session,
+        office,
+        load_corpus(),
+        organisation.roster(session, seed),
+        mine,
+        declared,
+        seed,
+        shelf,
+        forgiving,
     )
     floor.places = places_of(floor)
     floor.logins = {p.id: p.login for p in session.execute(select(Person)).scalars()}
@@ -193,6 +204,7 @@ def work(
     seed: int,
     now: datetime,
     tickets: int,
+    shelf: Shelf,
     platforms: tuple[str, ...],
     forgiving: bool,
 ) -> None:
@@ -202,7 +214,7 @@ def work(
         with Session(engine, expire_on_commit=False) as session:
             enter(session)
             floor = open_floor(
-                session, open_office(settings), seed, now, tickets, platforms, forgiving=forgiving
+                session, open_office(settings), seed, now, tickets, shelf, platforms, forgiving=forgiving
             )
             pipe.send((floor.started, floor.acts))
             while True:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sqlmodel import Session
 
-from hotline import intake, supervision
+from hotline import supervision
 from hotline.access import Actor
 from hotline.case import Case, Desk, Office
 from hotline.demo import corpus
@@ -18,6 +18,7 @@ from hotline.demo.corpus import Corpus, Saying
 from hotline.demo.organisation import PROVINCE, Hotline, Unit
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
+from hotline.demo.shelf import Shelf
 from hotline.models import Clock
 from hotline.orders import Caller, Demand, Order, ReasonOrder
 from workflow.vocabulary import Act, Channel, ClockKind, Matter, Role, State
@@ -37,6 +38,7 @@ class Stage(Protocol):
     emergencies: dict[int, int]
     declared: list[Declared]
     logins: dict[int | None, str]
+    shelf: Shelf
 
     @property
     def at(self) -> datetime:
@@ -66,7 +68,8 @@ class Life:
     over: bool = False
     children: "list[Life]" = field(default_factory=list)
     learned: bool = False
-    flags: int = 0
+    contended: int = 0
+    """How many of its acts locked rows that another floor may want: a unit's, an article's."""
     coordinated: bool = False
     helping: set[int] = field(default_factory=set)
 
@@ -118,8 +121,8 @@ class Life:
 
     def take(self, actor: Actor, verb: Act, decision: Order) -> None:
         """Register the call, with `verb` as its first act."""
-        desk = self._desk(actor)
-        self._know(intake.take(desk, self._demand(), verb, decision, self.home.id))
+        shelf = self.stage.shelf
+        self._know(shelf.take(self.desk(actor), self._demand(), verb, decision, self.home.id))
         assert self.case is not None
         self.number = self.case.ticket.number
         if actor.kind == "person":
@@ -127,21 +130,22 @@ class Life:
 
     def act(self, actor: Actor, command: Callable[..., Any], *orders: Any) -> Any:
         """Do one act on the ticket as `actor`, now. What the command raises is a fault of the simulation."""
-        done = command(self._desk(actor), self.number, *orders)
+        done = command(self.desk(actor), self.number, *orders)
         if isinstance(done, Case):
             self._know(done)
         return done
 
     def answer_notice(self, actor: Actor, notice: int, order: ReasonOrder) -> None:
         """The unit's answer to an accountability notice: not an act on the ticket."""
-        supervision.answer_notice(self._desk(actor), notice, order)
+        supervision.answer_notice(self.desk(actor), notice, order)
 
     def clock(self, kind: ClockKind, unit: Unit | None = None) -> Clock:
         """The running clock of a kind as the last act left it."""
         assert self.case is not None
         return next(c for c in reversed(self.case.running(kind)) if unit is None or c.unit_id == unit.id)
 
-    def _desk(self, actor: Actor) -> Desk:
+    def desk(self, actor: Actor) -> Desk:
+        """The actor's desk, now."""
         return Desk(self.stage.session, actor, self.stage.at, self.stage.office)
 
     def _know(self, case: Case) -> None:

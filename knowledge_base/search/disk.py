@@ -29,7 +29,7 @@ from knowledge_base.search.documents import SCHEMA, as_document, bookmark, bookm
 from knowledge_base.search.entry import Entry
 from knowledge_base.search.synonyms import Synonyms, shipped
 
-FORMAT = f"1/tantivy {version('tantivy')}/rjieba {version('rjieba')}"
+FORMAT = f"2/tantivy {version('tantivy')}/rjieba {version('rjieba')}"
 """An index of another format is rebuilt. Count up when the fields or their tokens change."""
 
 _HEAP = 96_000_000

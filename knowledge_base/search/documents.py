@@ -33,7 +33,7 @@ def _schema() -> tantivy.Schema:
         building.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
     for name in ("valid_from", "valid_until", "popularity", "depth"):
         building.add_integer_field(name, indexed=name.startswith("valid"), fast=True)
-    building.add_bytes_field("folded", stored=True, indexed=False)  # heading and body, to rank by
+    building.add_bytes_field("folded", stored=True, indexed=False)  # heading, synonyms and body, to rank by
     building.add_bytes_field("shown", stored=True, indexed=False)
     return building.build()
 
@@ -64,7 +64,7 @@ def as_document(entry: Entry, synonyms: Synonyms) -> tantivy.Document:
     document.add_integer("valid_until", entry.valid_until.toordinal() if entry.valid_until else _EVER)
     document.add_integer("popularity", max(0, min(entry.popularity, 2**31)))
     document.add_integer("depth", len(_area(entry.area)) if entry.area else 0)
-    document.add_bytes("folded", f"{heading}{SEPARATOR}{body[:_MOST_RANKED]}".encode())
+    document.add_bytes("folded", SEPARATOR.join((heading, also, body[:_MOST_RANKED])).encode())
     document.add_bytes("shown", _packed([entry.question, entry.answer, entry.guide]))
     return document
 
@@ -88,10 +88,10 @@ def key_of(document: tantivy.Document) -> str:
     return str(document.get_first("key"))
 
 
-def folded(document: tantivy.Document) -> tuple[str, str]:
-    """Heading and body of a found document, folded."""
-    heading, _, body = bytes(document.get_first("folded") or b"").decode().partition(SEPARATOR)
-    return heading, body
+def folded(document: tantivy.Document) -> tuple[str, str, str]:
+    """Heading, synonyms and body of a found document, folded."""
+    heading, also, body = bytes(document.get_first("folded") or b"").decode().split(SEPARATOR, 2)
+    return heading, also, body
 
 
 def bookmark(cursor: str) -> tantivy.Document:

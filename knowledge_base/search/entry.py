@@ -86,8 +86,8 @@ class Results:
     popular: bool = False
     """The box was empty: these are the most asked."""
     ready: bool = True
-    covered: float = 1.0
-    """The largest share of the characters asked for that stands in one of the first hits: little of it is hardly an answer."""
+    answered: float = 1.0
+    """The largest share of what tells in the question (in idf) that stands in one of the first hits: little of it is no answer."""
     keys: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:

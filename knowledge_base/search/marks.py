@@ -19,7 +19,7 @@ _STOPS = "。！？；\n"
 def marked_terms(question: Question) -> tuple[Term, ...]:
     """What to mark: not single Han characters, unless nothing else was asked."""
     several = tuple(term for term in question.terms if len(term.token) > 1 or not _is_han(term.token))
-    also = tuple(Term(word, 0.5) for word in sorted(question.alike))
+    also = tuple(Term(word, 0.5) for word in sorted(set().union(*question.alike.values())))
     if several or also:
         return several + also
     return tuple(Term(char, 1.0) for char in question.folded if _is_han(char))[:4] or question.terms

@@ -6,6 +6,7 @@ out unless nothing else is there. Of long questions the rarest terms count.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -59,8 +60,10 @@ class Question:
     """Runs of Latin letters that may be pinyin."""
     query: tantivy.Query | None = None
     """None where there is nothing to look for."""
-    alike: frozenset[str] = field(default=frozenset())
-    """Other words for what was asked, to be marked too."""
+    alike: Mapping[str, set[str]] = field(default_factory=dict)
+    """Words of the question for which there are others, and all of those: to be marked too."""
+    telling: Mapping[str, float] = field(default_factory=dict)
+    """The rarest tokens asked for, those unknown to the index too, and how much each tells: its idf."""
 
 
 def ask(text: str, view: View, synonyms: Synonyms) -> Question:
@@ -94,7 +97,7 @@ def ask(text: str, view: View, synonyms: Synonyms) -> Question:
     if should:
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, each) for each in should])
     asked = tuple(term for term in terms if term.token not in groups)
-    return Question(folded, plain, asked, heard, query, frozenset(synonyms.alike(plain)))
+    return Question(folded, plain, asked, heard, query, synonyms.alike(plain), _rarest(tokens(plain), view))
 
 
 def _weighed(wanted: list[str], view: View) -> list[Term]:
@@ -107,6 +110,12 @@ def _weighed(wanted: list[str], view: View) -> list[Term]:
             known.append(Term(token, idf(count, having)))
     known.sort(key=lambda term: -term.idf)
     return known[:MOST_TERMS]
+
+
+def _rarest(wanted: list[str], view: View) -> dict[str, float]:
+    """The rarest of the tokens, known or not, with their idf."""
+    told = {token: idf(view.count, view.having("text", token)) for token in wanted}
+    return dict(sorted(told.items(), key=lambda each: -each[1])[:MOST_TERMS])
 
 
 def _telling(terms: list[Term]) -> list[Term]:

@@ -39,17 +39,14 @@ class Candidate:
     document: tantivy.Document
     found: Found
     score: float
-    says: frozenset[str] = frozenset()
-    """Which of the terms stand in it."""
 
 
 def weigh(candidate: Candidate, terms: Sequence[Term]) -> None:
     """Add to the candidate's BM25 score."""
     if terms:
-        heading, body = folded(candidate.document)
+        heading, _, body = folded(candidate.document)
         found = places(f"{heading}\n{body}", terms)
         near, _ = nearest(found, NEAR)
-        candidate.says = frozenset(term.token for _, term in found)
         candidate.score += NEARNESS * near + HEADING_FIT * _fit(heading, found)
     told = candidate.found.popularity / (candidate.found.popularity + 20)
     candidate.score *= 1 + POPULARITY * told + AREA * candidate.found.depth / 12

@@ -10,7 +10,15 @@ from pathlib import Path
 import tantivy
 
 from knowledge_base.search.disk import IndexBroken, Opened, View
-from knowledge_base.search.documents import every_entry, filter_query, key_of, limited, shown, valid_on
+from knowledge_base.search.documents import (
+    every_entry,
+    filter_query,
+    folded,
+    key_of,
+    limited,
+    shown,
+    valid_on,
+)
 from knowledge_base.search.entry import Filters, Hit, Results, Validity
 from knowledge_base.search.folding import Folded
 from knowledge_base.search.marks import marked_terms, marks, parts, passage
@@ -18,7 +26,7 @@ from knowledge_base.search.query import Question, Term, ask
 from knowledge_base.search.ranking import Candidate, Found, places, weigh
 from knowledge_base.search.suggestions import suggestion
 from knowledge_base.search.synonyms import Synonyms, shipped
-from knowledge_base.search.words import runs
+from knowledge_base.search.words import runs, tokens
 
 MOST_HITS = 50
 _CANDIDATES = 32
@@ -76,7 +84,8 @@ class Reader:
                 weigh(each, question.terms)
         page = _page(found, limit)
         terms = marked_terms(question)
-        covered = max((_covered(question.plain, each.says) for each in page[:3]), default=0.0)
+        said = [_said(each, question) for each in page[:3]]
+        covered = max((_covered(question.plain, each) for each in said), default=0.0)
         heard = bool(question.heard) and bool(page)
         other = (
             suggestion(question.folded, view, filter_query(filters, on))
@@ -84,7 +93,8 @@ class Reader:
             else None
         )
         hits = tuple(_hit(each, terms, question.heard) for each in page)
-        return Results(hits, did_you_mean=other, covered=1.0 if heard else covered)
+        answered = max((_answered(question, each) for each in said), default=0.0)
+        return Results(hits, did_you_mean=other, answered=1.0 if heard else answered)
 
     def _most_told(self, view: View, on: date, filters: Filters, limit: int) -> Results:
         asked = (self._opened.stamp, on, filters, limit)
@@ -144,16 +154,33 @@ def _read(view: View, found: list[Found]) -> list[Candidate]:
     return [Candidate(view.document(each.address), each, each.score) for each in found]
 
 
-def _covered(plain: str, says: frozenset[str]) -> float:
+def _said(candidate: Candidate, question: Question) -> set[str]:
+    """Which of the tokens asked for an entry says, its synonyms included, or says in another word of the same meaning."""
+    text = "\n".join(folded(candidate.document))
+    sought = {*question.telling, *(term.token for term in question.terms)}
+    said = {token for token in sought if token in text}
+    for word, others in question.alike.items():
+        if any(other in text for other in others):
+            said.update(tokens(word))
+    return said
+
+
+def _covered(plain: str, said: set[str]) -> float:
     """The share of the letters asked for that stand in what an entry says."""
     there: set[int] = set()
-    for token in says:
+    for token in said:
         at = plain.find(token)
         while at >= 0:
             there.update(range(at, at + len(token)))
             at = plain.find(token, at + 1)
     asked = sum(len(run.text) for run in runs(plain))
     return len(there) / asked if asked else 0.0
+
+
+def _answered(question: Question, said: set[str]) -> float:
+    """The share of what tells in the question, in idf, that an entry says."""
+    asked = sum(question.telling.values())
+    return sum(told for token, told in question.telling.items() if token in said) / asked if asked else 1.0
 
 
 def _page(found: list[Candidate], limit: int) -> list[Candidate]:

@@ -30,14 +30,16 @@ class Synonyms:
             return []
         return list(dict.fromkeys(t for word in set(self._any.findall(folded)) for t in self._tokens[word]))
 
-    def alike(self, folded: str) -> set[str]:
-        """All words of those groups."""
-        groups = set(self.tokens(folded))
-        return (
-            {word for word, tokens in self._tokens.items() if groups.intersection(tokens)}
-            if groups
-            else set()
-        )
+    def alike(self, folded: str) -> dict[str, set[str]]:
+        """Each word of a group that a folded text has, with all words of its groups."""
+        if self._any is None:
+            return {}
+        return {
+            found: {
+                w for w, tokens in self._tokens.items() if not set(self._tokens[found]).isdisjoint(tokens)
+            }
+            for found in set(self._any.findall(folded))
+        }
 
 
 @cache

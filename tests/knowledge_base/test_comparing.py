@@ -68,3 +68,19 @@ def test_a_guides_limits_are_compared_by_their_names() -> None:
 )
 def test_whether_two_questions_are_about_one_matter(one: str, other: str, alike: bool) -> None:
     assert (same_matter(one, other) >= ALIKE) is alike
+
+
+def test_the_cases_of_one_matter_are_not_one_another() -> None:
+    one, other = "规划许可证核发（社会投资类中小型项目）", "规划许可证核发（社会投资类一般项目）"
+    cases = "许可证核发及变更（协议出让）", "许可证核发及变更（公开出让）"
+    assert same_matter(*cases) < ALIKE
+    assert same_matter(one, other) < same_matter(one, one) == 1.0
+    assert same_matter("身份证补办（丢失）", "身份证补办") > ALIKE, "only one of them names a case"
+
+
+def test_limits_that_differ_are_told_in_words() -> None:
+    (told,) = differences(
+        facts("", {"limit_days": 3, "limit_unit": "working_day"}),
+        facts("", {"limit_days": 5, "limit_unit": "day"}),
+    )
+    assert (told.what, told.one, told.other) == ("承诺办结时限", ("3 个工作日",), ("5 个自然日",))

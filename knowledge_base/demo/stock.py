@@ -1,4 +1,4 @@
-"""The demo's knowledge: invented questions, answers and guides, each put through the real steps of an article's life.
+"""The demo's first articles: invented questions, answers and guides, each put through the real steps of an article's life.
 
 Sums, limits and dates in them are examples, not policy (`hotline/data/README.md`).
 """
@@ -15,11 +15,13 @@ from sqlmodel import Session
 from hotline.access import Actor
 from hotline.demo.organisation import PROVINCE, Hotline
 from hotline.demo.pace import at_time
+from hotline.demo.plan import SPAN
 from knowledge_base import articles, lifecycle
+from knowledge_base.demo.guides import DRAFTS, GUIDES, LOCAL
 from knowledge_base.models import ArticleVersion
 from knowledge_base.orders import ArticleOrder, StepOrder
 from workflow.deadlines import CHINA, local_day
-from workflow.vocabulary import KnowledgeStep, Relation, Role
+from workflow.vocabulary import KnowledgeStep, Role
 
 K = KnowledgeStep
 MOST: Final = 84
@@ -27,6 +29,8 @@ MOST: Final = 84
 
 _LOCAL: Final = ("西宁市", "01")
 _EXPIRES, _REVIEW = timedelta(days=100), timedelta(days=150)
+_EXPIRES_SOON = timedelta(days=20)
+"""After the half year: at its end these are about to expire. The others expired in it, or are due for a review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,17 @@ def stock(session: Session, hotlines: Mapping[str, Hotline], opened: datetime, n
     return len(made) + _local_ones(session, hotlines, made, opened) + _on_their_way(session, hotlines, now)
 
 
+def as_question(matter: str) -> str:
+    """A matter of the corpus as an article asks it."""
+    return matter if matter.endswith("？") else f"{matter}？"
+
+
+def reworded(answer: str, day: date) -> str:
+    """The same answer, looked through on `day`."""
+    plain = answer.partition("\n\n（")[0]
+    return f"{plain}\n\n（{day.year}年{day.month}月{day.day}日核对。详情可拨打 12345 咨询。）"
+
+
 def _moment(opened: datetime, *, days: int, minutes: int) -> datetime:
     day = (opened - timedelta(days=days)).astimezone(CHINA).date()
     return at_time(day, time(9)) + timedelta(minutes=minutes)
@@ -67,15 +82,18 @@ def _entries(today: date) -> Iterator[Entry]:
         everywhere = "any" in demand["places"]
         if not everywhere and _LOCAL[0] not in demand["places"]:
             continue
-        question = demand["title"] if demand["title"].endswith("？") else f"{demand['title']}？"
         content: dict[str, Any] = {
-            "question": question,
+            "question": as_question(demand["title"]),
             "answer": demand["answer"],
             "categories": [demand["category"]],
             "change_note": "演示数据",
         }
         if number % 20 == 7:
             content["valid_until"] = today + _EXPIRES
+        if number % 20 == 13:
+            content["valid_until"] = today + SPAN + _EXPIRES_SOON
+        if number % 20 == 17:
+            content["source_url"] = f"https://policy.invalid/{demand['id']}"
         if number % 12 == 5:
             content["review_on"] = today + _REVIEW
         yield Entry(PROVINCE if everywhere else _LOCAL[1], demand["unit_kind"], ArticleOrder(**content))
@@ -87,10 +105,10 @@ def _entries(today: date) -> Iterator[Entry]:
 def _publish(session: Session, home: Hotline, entry: Entry, at: datetime) -> ArticleVersion:
     unit = home.department(entry.duty)
     version = articles.write(session, unit.handlers[0], entry.order, at=at)
-    return _carry(session, home, version, unit.handlers[0], unit.lead, at)
+    return carry(session, home, version, unit.handlers[0], unit.lead, at)
 
 
-def _carry(
+def carry(
     session: Session, home: Hotline, version: ArticleVersion, handler: Actor, lead: Actor | None, at: datetime
 ) -> ArticleVersion:
     """From the draft to publication, within two hours: the unit's lead if there is one, then the platform's editor."""
@@ -113,7 +131,7 @@ def _correct(session: Session, home: Hotline, entry: Entry, version: ArticleVers
     words["answer"] += "\n\n详情可拨打 12345 咨询。"
     order = ArticleOrder(**words, change_note="补充咨询电话（演示数据）")
     again = articles.write(session, unit.handlers[0], order, at=at, article_id=version.article_id)
-    _carry(session, home, again, unit.handlers[0], unit.lead, at)
+    carry(session, home, again, unit.handlers[0], unit.lead, at)
 
 
 def _local_ones(
@@ -128,7 +146,7 @@ def _local_ones(
             question=question, answer=answer, source=made[source], relation=relation, change_note="演示数据"
         )
         version = articles.write(session, editor, order, at=at)
-        _carry(session, home, version, editor, None, at)
+        carry(session, home, version, editor, None, at)
     return len(LOCAL)
 
 
@@ -144,148 +162,3 @@ def _on_their_way(session: Session, hotlines: Mapping[str, Hotline], now: dateti
         for step, actor in todo:
             lifecycle.take_step(session, actor, version.article_id, step, StepOrder(), at=at)
     return len(DRAFTS)
-
-
-# --- what they say -----------------------------------------------------------------------------------------------------
-
-
-def _guide(platform: str, duty: str, question: str, answer: str, **guide: Any) -> dict[str, Any]:
-    category = guide.pop("category", None)
-    order: dict[str, Any] = {
-        "question": question,
-        "answer": answer,
-        "kind": "guide",
-        "synonyms": guide.pop("synonyms", []),
-        "guide": {"phone": "12345", "visits": 1} | guide,
-        "change_note": "演示数据",
-    }
-    if category is not None:
-        order["categories"] = [category]
-    return {"platform": platform, "duty": duty, "order": order}
-
-
-GUIDES: Final = (
-    _guide(
-        "00",
-        "labour",
-        "社会保障卡怎么申领",
-        "本人持身份证到**任一合作银行网点**或社保经办窗口申领，可当场制卡。",
-        conditions="在本省参加社会保险的人员",
-        materials="身份证原件\n近期免冠照片（可现场拍摄）",
-        steps="1. 填写申领表\n2. 核验身份\n3. 制卡、激活",
-        limit="当场办结",
-        statutory_limit="15个工作日",
-        fee="首次申领不收费",
-        synonyms=["办社保卡", "社保卡申请"],
-    ),
-    _guide(
-        "00",
-        "labour",
-        "社会保障卡丢失后怎么补办",
-        "先拨打发卡银行电话**临时挂失**，再持身份证到银行网点补卡。",
-        materials="身份证原件",
-        limit="3个工作日",
-        synonyms=["社保卡丢了", "社保卡挂失"],
-    ),
-    _guide(
-        "00",
-        "public_security",
-        "居民身份证到期换领",
-        "有效期满前**三个月**内，可在任一户籍派出所换领，异地也可办理。",
-        materials="原身份证\n户口簿",
-        limit="20个工作日",
-        statutory_limit="60个自然日",
-        fee="工本费20元（示例）",
-        synonyms=["换身份证", "身份证过期"],
-    ),
-    _guide(
-        "00",
-        "public_security",
-        "普通护照申请",
-        "可在全省任一出入境窗口申请，线上可预约。",
-        materials="身份证原件\n照片回执",
-        limit="7(工作日)",
-        fee="120元（示例）",
-        synonyms=["办护照"],
-    ),
-    _guide(
-        "00",
-        "insurance",
-        "基本医疗保险异地就医备案",
-        "通过国家医保服务平台 App 或参保地窗口备案，**备案后即时生效**。",
-        materials="身份证或医保电子凭证",
-        limit="当场办结",
-        visits=0,
-        synonyms=["异地医保", "跨省看病备案"],
-    ),
-    _guide(
-        "00",
-        "civil_affairs",
-        "婚姻登记预约与办理",
-        "双方持身份证到**任一**婚姻登记处办理，不再限户籍地。",
-        materials="双方身份证\n双方合影照片",
-        limit="当场办结",
-        fee="不收费",
-        synonyms=["领结婚证", "结婚登记"],
-    ),
-    _guide(
-        "00",
-        "market",
-        "企业开办一网通办",
-        "营业执照、刻章、税务、社保开户**一次提交、一并办理**。",
-        materials="登记申请书\n住所证明\n股东身份证明",
-        limit="1个工作日",
-        statutory_limit="3个工作日",
-        visits=0,
-        synonyms=["注册公司", "办营业执照"],
-    ),
-    _guide(
-        "01",
-        "housing",
-        "商品房预售合同网签备案",
-        "由开发企业在网签系统提交，购房人可在线查询结果。",
-        materials="购房合同\n身份证\n购房资格承诺",
-        limit="3(工作日)",
-        synonyms=["网签", "购房合同备案"],
-    ),
-    _guide(
-        "01",
-        "housing",
-        "住房公积金提取（租房）",
-        "无房职工可按规定限额提取，小程序提交，系统核验无房信息。",
-        materials="身份证\n无房承诺",
-        limit="3个工作日",
-        visits=0,
-        synonyms=["公积金租房提取"],
-    ),
-    _guide(
-        "01",
-        "education",
-        "外来务工人员随迁子女入学",
-        "每年七月在入学服务平台登记，由居住地统筹安排公办学位。",
-        materials="居住证\n就业证明\n租房凭证",
-        limit="15个工作日",
-        synonyms=["外地孩子上学", "随迁子女"],
-    ),
-)
-
-LOCAL: Final = (
-    (
-        "社会保障卡丢失后怎么补办",
-        Relation.ADDS,
-        "社会保障卡补办（西宁市便民点）",
-        "西宁市另在各区政务服务大厅设有**即时补卡点**，周六上午也可办理。",
-    ),
-    (
-        "居民身份证到期换领",
-        Relation.OVERRIDES,
-        "居民身份证到期换领（西宁市）",
-        "西宁市户籍派出所和各政务服务大厅均可换领，市内制证**10个工作日**，可邮寄到家。",
-    ),
-)
-
-DRAFTS: Final = (
-    ("transport", "冬季公交末班车时间怎么调整", "十一月起部分线路末班车提前半小时，以站牌公布为准。"),
-    ("utilities", "供热费可以分期交吗", "符合条件的困难家庭可向供热单位申请分期。"),
-    ("environment", "散煤回收在哪里登记", "向村（居）委会登记，由街道统一回收。"),
-)
