@@ -15,6 +15,7 @@ from hotline.shapes import ActResult
 from hotline.views import Reader
 from knowledge_base import articles, drafts, questions, recalls
 from knowledge_base.orders import ArticleOrder
+from knowledge_base.rendering import as_text
 from workflow.vocabulary import QuestionState, RecallReason
 
 router = APIRouter(tags=["知识库"], responses=PROBLEMS)
@@ -53,12 +54,12 @@ def _recall_view(row: recalls.RecallRow) -> RecallView:
         reason_label=recall.reason.label,
         question=row.told.question,
         told=articles.reference(row.told),
-        told_answer=row.told.answer,
+        told_answer=as_text(row.told.answer),
         told_by=told.told_by,
         told_at=told.told_at,
         by=f"{told.article_id}@{recall.by_version}",
         now=articles.reference(now) if now is not None else None,
-        now_answer=now.answer if now is not None else None,
+        now_answer=as_text(now.answer) if now is not None else None,
         listed_at=recall.listed_at,
         settled_by=recall.settled_by,
         settled_at=recall.settled_at,

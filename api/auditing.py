@@ -180,7 +180,7 @@ def _alert(edge: Edge, alert: AuditAlert, number: str | None) -> AlertView:
 class ConclusionOrder(o.Order):
     """What the auditor found."""
 
-    conclusion: o.Prose
+    conclusion: o.Prose = Field(title="处置结论")
 
 
 @router.post(

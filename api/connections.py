@@ -1,4 +1,5 @@
-"""The connections of a server process: a request's head may be neither endless nor endlessly slow, which uvicorn leaves open."""
+"""The connections of a server process: a request's head may be neither endless nor endlessly slow, which uvicorn leaves open; and
+what is streamed without end ends with the process."""
 
 import asyncio
 from typing import Any, Final
@@ -13,7 +14,10 @@ HEAD_SECONDS: Final = 20.0
 
 
 class Guarded(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with an end to what a head may be: 431 beyond `HEAD_MOST`, closed after `HEAD_SECONDS`."""
+    """uvicorn's HTTP/1.1 with an end to what a head may be: 431 beyond `HEAD_MOST`, closed after `HEAD_SECONDS`.
+
+    A route that streams without end says so: `scope["endless"]`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,6 +36,12 @@ class Guarded(HttpToolsProtocol):
         """Nothing more to wait for."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The process is to end: finish what is being answered, but hang up on streams that have no end of their own."""
+        super().shutdown()
+        if self.cycle is not None and self.cycle.scope.get("endless"):
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the next head."""

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from api.problems import PROBLEMS
+from api.problems import PROBLEMS, Problem
 from api.subscriptions import Kinds
 from api.wiring import ReadDep, Runtime
 from hotline.access import Actor
@@ -36,21 +36,29 @@ class EventQuery(BaseModel):
     model_config = {"extra": "forbid"}
 
     after: str | None = Field(
-        default=None, pattern=r"^[0-9]{1,18}$", description="上次返回的 next；缺省从最早的事件开始"
+        default=None,
+        pattern=r"^[0-9]{1,18}$",
+        description="上次返回的 next；缺省从最早保留的事件开始；早于保留期限的得到 410",
     )
     limit: int = Field(default=100, ge=1, le=feed.MOST)
     wait: int = Field(default=0, ge=0, le=LONGEST_WAIT, description="没有新事件时至多等待的秒数")
     types: Kinds = []
 
 
-@router.get("/events", summary="拉取事件", operation_id="pull_events", response_model=EventPage)
+@router.get(
+    "/events",
+    summary="拉取事件",
+    operation_id="pull_events",
+    response_model=EventPage,
+    responses={410: {"model": Problem, "description": "游标之后的部分事件已超过保留期限"}},
+)
 async def pull_events(query: Annotated[EventQuery, Query()], edge: ReadDep, request: Request) -> Response:
     """What happened behind the cursor, for a unit its own, for a platform all of its tickets. No event is ever skipped."""
     runtime, actor = edge.runtime, edge.actor
     await run_in_threadpool(edge.session.close)  # who asks is settled; nothing is held while waiting
     end = time.monotonic() + query.wait
     watch = _watch_of(request)
-    after = int(query.after or 0)
+    after = None if query.after is None else int(query.after)
     await watch.newest()
     while True:
         page = await run_in_threadpool(_page, runtime, actor, after, query)
@@ -61,7 +69,7 @@ async def pull_events(query: Annotated[EventQuery, Query()], edge: ReadDep, requ
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _page(runtime: Runtime, actor: Actor, after: int, query: EventQuery) -> feed.Page:
+def _page(runtime: Runtime, actor: Actor, after: int | None, query: EventQuery) -> feed.Page:
     with Session(runtime.engine) as session:
         return feed.page(session, actor, after, query.limit, query.types)
 

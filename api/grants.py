@@ -33,8 +33,12 @@ class Grant:
     act: Act | None = None
 
 
-PUBLIC: Final = frozenset({"sign_in", "sign_in_options", "oidc_begin", "oidc_finish", "issue_client_token"})
-"""Operations that need no credentials: they are how one gets them."""
+PUBLIC: Final = frozenset(
+    {"sign_in", "sign_in_options", "oidc_begin", "oidc_finish", "issue_client_token"}
+    | {"citizen_page", "evaluate", "appeal"}
+    | {"report_texts"}
+)
+"""Operations that need no credentials: they are how one gets them, open to whoever holds a ticket's link, or signed by the gateway."""
 
 READERS: Final = STAFF - {R.ADMIN}
 """Who reads tickets: an administrator manages people and machines, not business data (三员分立)."""
@@ -114,6 +118,29 @@ GRANTS: Final[dict[str, Grant]] = {
         for act in Act
         if act is not Act.REGISTER
     },
+    "similar_tickets": Grant(frozenset({R.AGENT, R.DISPATCHER, R.SUPERVISOR}), Scope.TICKETS_READ),
+    "citizen_link": Grant(frozenset({R.AGENT, R.DISPATCHER, R.CALLBACK, R.SUPERVISOR}), Scope.TICKETS_READ),
+    "suggest_units": Grant(frozenset({R.AGENT, R.DISPATCHER, R.SUPERVISOR}), Scope.TICKETS_READ),
+    # desks
+    "list_queues": Grant(READERS, Scope.TICKETS_READ),
+    **{
+        name: Grant(STAFF, Scope.SESSION)
+        for name in (
+            *("list_filters", "save_filter", "change_filter", "remove_filter"),
+            *("list_drafts", "read_draft", "save_draft", "discard_draft"),
+        )
+    },
+    # dispatch catalogue
+    "list_catalogue": Grant(STAFF, Scope.REFERENCE),
+    "export_catalogue": Grant(STAFF, Scope.REFERENCE),
+    **{
+        name: Grant(frozenset({R.DISPATCHER, R.SUPERVISOR, R.ADMIN}), Scope.ACCOUNTS)
+        for name in ("put_duty", "close_duty", "import_catalogue")
+    },
+    # calls
+    "report_call": Grant(frozenset({R.AGENT}), Scope.TELEPHONY),
+    "current_call": Grant(frozenset({R.AGENT}), Scope.TELEPHONY),
+    "take_seat": Grant(frozenset({R.AGENT}), Scope.TELEPHONY),
     # knowledge
     "list_articles": Grant(STAFF, Scope.KNOWLEDGE),
     "read_article": Grant(STAFF, Scope.KNOWLEDGE),
@@ -124,15 +151,18 @@ GRANTS: Final[dict[str, Grant]] = {
     "knowledge_changes": Grant(STAFF, Scope.KNOWLEDGE),
     "write_article": Grant(WRITERS, Scope.KNOWLEDGE),
     "revise_article": Grant(WRITERS, Scope.KNOWLEDGE),
+    "preview_article": Grant(WRITERS, Scope.KNOWLEDGE),
     "attach_to_article": Grant(WRITERS, Scope.KNOWLEDGE),
     "import_knowledge": Grant(WRITERS, Scope.KNOWLEDGE),
     **{f"{step.value}_article": Grant(roles_of(step), Scope.KNOWLEDGE) for step in BY_ROUTE},
+    "step_articles": Grant(WRITERS, Scope.KNOWLEDGE),
     "receive_knowledge": Grant(CHECKERS, Scope.KNOWLEDGE),
     "list_peers": Grant(frozenset({R.ADMIN, R.SUPERVISOR, R.AUDITOR}), Scope.KNOWLEDGE),
     "add_peer": Grant(frozenset({R.ADMIN}), Scope.KNOWLEDGE),
     "switch_peer": Grant(frozenset({R.ADMIN}), Scope.KNOWLEDGE),
     # using knowledge
     "search_knowledge": Grant(STAFF, Scope.KNOWLEDGE),
+    "report_miss": Grant(STAFF, Scope.KNOWLEDGE),
     "open_article": Grant(STAFF, Scope.KNOWLEDGE),
     "tell_article": Grant(frozenset({R.AGENT, R.DISPATCHER, R.SUPERVISOR}), Scope.TICKETS_WRITE),
     "list_recalls": Grant(frozenset({R.AGENT, R.CALLBACK, R.SUPERVISOR, R.EDITOR}), Scope.KNOWLEDGE),
@@ -162,13 +192,19 @@ GRANTS: Final[dict[str, Grant]] = {
             "read_delivery",
             "replay_delivery",
             "replay_range",
+            # notices to whoever has no system
+            *("list_contacts", "add_contact", "change_contact", "remove_contact", "test_contact"),
+            *("read_notifying", "list_notifications", "read_notification", "retry_notification"),
         )
     },
     "pull_events": Grant(READERS, Scope.TICKETS_READ),
+    "live": Grant(READERS, Scope.TICKETS_READ),
+    "say_presence": Grant(READERS, Scope.TICKETS_READ),
     "batch": Grant(
         UNIT_STAFF | {R.AGENT, R.DISPATCHER, R.REVIEWER, R.CALLBACK, R.SUPERVISOR}, Scope.TICKETS_WRITE
     ),
     # supervision
+    "board": Grant(frozenset({R.SUPERVISOR, R.DISPATCHER, R.AUDITOR}), Scope.SUPERVISION),
     "list_reminders": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "list_notices": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "answer_notice": Grant(UNIT_STAFF, Scope.SUPERVISION),
@@ -201,6 +237,15 @@ _OWED: Final = {
     "second_factor": "请先输入动态验证码完成登录。",
     "enrolment": "您的角色须使用动态验证码，请先绑定。",
 }
+
+
+def open_to(actor: Actor) -> list[str]:
+    """The operations whose row is open to this actor, in order of name: what a page may offer at all."""
+    return sorted(
+        operation
+        for operation, grant in GRANTS.items()
+        if actor.roles & grant.roles and (actor.scopes is None or grant.scope in actor.scopes)
+    )
 
 
 def check(operation: str, actor: Actor, owed: str | None) -> None:

@@ -68,18 +68,18 @@ class ClientWithSecret(ClientView):
 class CreateClient(o.Order):
     """新增接口客户端: of a unit (承办经办人) or of a platform (agents, dispatchers, reviewers, callback, editors)."""
 
-    name: ClientName
-    label: Label
-    platform: o.Code | None = None
-    unit: o.Code | None = None
-    roles: Annotated[list[Role], Field(min_length=1, max_length=10)]
-    scopes: Scopes
+    name: ClientName = Field(title="客户端名称")
+    label: Label = Field(title="用途")
+    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
+    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
+    roles: Annotated[list[Role], Field(min_length=1, max_length=10)] = Field(title="角色")
+    scopes: Scopes = Field(title="权限范围")
 
 
 class RotateSecret(o.Order):
     """更换密钥; the old one stays good for the overlap."""
 
-    overlap_hours: int = Field(default=24, ge=0, le=168)
+    overlap_hours: int = Field(title="旧密钥继续有效（小时）", default=24, ge=0, le=168)
 
 
 class NoOrder(o.Order):
@@ -89,10 +89,15 @@ class NoOrder(o.Order):
 class IssueToken(o.Order):
     """签发个人令牌."""
 
-    label: Label
-    scopes: Scopes
-    days: int = Field(default=90, ge=1, le=365, description="有效天数")
-    login: o.Code | None = Field(default=None, description="为他人签发时的登录名（管理员）")
+    label: Label = Field(title="用途")
+    scopes: Scopes = Field(title="权限范围")
+    days: int = Field(title="有效天数", default=90, ge=1, le=365, description="有效天数")
+    login: o.Code | None = Field(
+        title="为谁签发（登录名）",
+        json_schema_extra=o.pick("person"),
+        default=None,
+        description="为他人签发时的登录名（管理员）",
+    )
 
 
 class PersonalToken(BaseModel):

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,15 +17,26 @@ from api import (
     asking,
     auditing,
     batch,
+    board,
     callers,
+    calls,
+    catalogue,
+    console,
     events,
     exporting,
     grants,
     knowledge,
+    knowledge_batches,
+    knowledge_preview,
+    likeness,
+    live,
+    lookups,
     machines,
+    notifying,
     oidc,
     people,
     problems,
+    public,
     reference,
     scheduler,
     searching,
@@ -37,9 +48,12 @@ from api import (
     syncing,
     tickets,
     webhooks,
+    worklists,
 )
 from api.wiring import Runtime, system_clock
 from hotline.exchange.deliverer import Deliverer
+from hotline.notifying.notifier import Notifier
+from hotline.notifying.senders import open_senders
 from hotline.office import open_office
 from hotline.people.oidc import REASONS
 from hotline.privacy.rotation import check_ring
@@ -68,6 +82,17 @@ def make_deliverer(runtime: Runtime) -> Deliverer:
     )
 
 
+def make_notifier(runtime: Runtime) -> Notifier:
+    """What tells units and people without a system, by the means these settings give; not started yet."""
+    return Notifier(
+        runtime.engine,
+        runtime.office,
+        runtime.clock,
+        open_senders(runtime.settings),
+        public_url=runtime.settings.public_url,
+    )
+
+
 def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     """The whole API. With `ticking`, the sweep and its fellows run in this process too."""
 
@@ -75,11 +100,15 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ticker = scheduler.start(runtime) if ticking else None
         deliverer = make_deliverer(runtime).start() if ticking else None
+        notifier = make_notifier(runtime).start() if ticking else None
         yield
+        live.stop(app.state)
         if ticker is not None:
             ticker.shutdown()
         if deliverer is not None:
             deliverer.stop(2.0)
+        if notifier is not None:
+            notifier.stop(2.0)
         scheduler.count_refusals(runtime)
         runtime.library.close()
         runtime.engine.dispose()
@@ -101,6 +130,7 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     app.include_router(_v1())
     webhooks.describe(app)
     app.include_router(_health(runtime))
+    console.install(app)
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
     grants.check_complete(app)
     shield.install(app, runtime.settings, runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
@@ -115,16 +145,19 @@ def _v1() -> APIRouter:
         searching.router,
         asking.router,
         syncing.router,
+        knowledge_batches.router,
+        knowledge_preview.router,
         knowledge.router,
     ):  # the last names articles
         v1.include_router(part)
     signing_in = (session.router, oidc.router, machines.router)
     watched = (auditing.router, exporting.router)
-    for part in (acts.router, tickets.router, reference.router, supervising.router, *signing_in, *watched):
+    for part in (acts.router, tickets.router, reference.router, supervising.router, board.router, *signing_in, *watched):
         v1.include_router(part)
-    for part in (people.router, structure.router, callers.router):
+    desks = (lookups.router, calls.router, likeness.router, catalogue.router, worklists.router, public.router)
+    for part in (people.router, structure.router, callers.router, *desks):
         v1.include_router(part)
-    for part in (subscriptions.router, events.router, batch.router):
+    for part in (subscriptions.router, notifying.router, events.router, live.router, batch.router):
         v1.include_router(part)
     return v1
 
@@ -186,9 +219,11 @@ def _health(runtime: Runtime) -> APIRouter:
         return JSONResponse({"status": "ready", "migration": version})
 
     @router.get("/", response_class=HTMLResponse)
-    def front(error: str = "") -> HTMLResponse:
-        """Where a person who opened the address in a browser finds the way, and whoever could not sign in learns why."""
+    def front(error: str = "") -> Response:
+        """A person who opened the address in a browser is led to the console; whoever could not sign in learns why."""
         said = REASONS.get(error)
+        if said is None and console.is_there():
+            return RedirectResponse("/console/")
         return HTMLResponse(
             _FRONT.replace("<p>", f"<p><strong>{said}</strong></p>\n<p>", 1) if said else _FRONT
         )
@@ -198,6 +233,6 @@ def _health(runtime: Runtime) -> APIRouter:
 
 _FRONT = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>12345 热线工单引擎</title>
 <body><h1>12345 政务服务便民热线工单引擎</h1>
-<p>服务正在运行。接口地址：<code>/api/v1</code>，接口说明：<a href="/api/v1/openapi.json">OpenAPI 3.1</a>。</p>
+<p>服务正在运行。接口地址：<code>/api/v1</code>，接口说明：<a href="/api/v1/openapi.json">OpenAPI 3.1</a>，网页工作台：<a href="/console/">/console/</a>。</p>
 <p>每个请求带 <code>Authorization: Bearer 令牌</code>；演示令牌在启动时打印在终端。</p>
 <p>健康检查：<a href="/healthz">/healthz</a>、<a href="/readyz">/readyz</a></p></body></html>"""

@@ -32,7 +32,7 @@ from hotline.storage.store import make_engine
 from hotline.storage.store import migrate as migrate_database
 from hotline.views import Reader
 from knowledge_base import demo as demo_knowledge
-from knowledge_base import recalls
+from knowledge_base import questions, recalls
 from workflow.deadlines import CHINA
 from workflow.errors import NotFound, OrderInvalid
 from workflow.vocabulary import Act, Party, Role
@@ -86,13 +86,14 @@ def serve(
     """Bring up the database, then the API (and the ticker) until a signal ends it. A demo asks nobody for a second factor."""
     if demo:
         os.environ.setdefault("HOTLINE_SECOND_FACTOR", "offered")
+        os.environ.setdefault("HOTLINE_NOTICES_RECORDED", "true")  # the demo's people have no phones
     settings = load_settings()
     configure_logging(settings)
     url = prepare(settings)
     address = host or settings.host
     at_port = settings.port if port is None else port
     if demo:
-        say(driver.logins_text(driver.ensure_demo(url, settings, now=now(), stock=demo_knowledge.stock)))
+        say(driver.logins_text(driver.ensure_demo(url, settings, now=now(), shelf=demo_knowledge.SHELF)))
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
     # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -154,9 +155,11 @@ def schedule(say: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     ticker = scheduler.start(runtime)
+    notifier = app_factory.make_notifier(runtime).start()
     say("定时任务已启动，按 Ctrl-C 停止。")
     stop.wait()
     ticker.shutdown()
+    notifier.stop()
     runtime.engine.dispose()
 
 
@@ -181,7 +184,7 @@ def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
         tickets=tickets,
         seed=seed,
         progress=progress,
-        stock=demo_knowledge.stock,
+        shelf=demo_knowledge.SHELF,
         forgiving=True,
     )
     return logins, driver.logins_text(logins)
@@ -206,9 +209,11 @@ def load_notice(file: Path, *, load: bool) -> tuple[dict[str, Any], str]:
     operator = Actor("system", None, "命令行", frozenset({Role.ADMIN}))
     with _session(settings) as session:
         if load:
+            office, at = open_office(settings), now()
             moved = notices.load_notice(
-                session, open_office(settings), arrangement, json.loads(content), by=operator, at=now()
+                session, office, arrangement, json.loads(content), by=operator, at=at
             )
+            questions.move_due(session, office, at)
             session.commit()
         else:
             moved = notices.preview(session, arrangement, now())
@@ -241,6 +246,8 @@ _SYSTEM_ACTS = {
     "main_sent_back": "主单退回补办",
     "destroy_recording": "销毁录音",
     "calendar_move": "日历变动",
+    "evaluated": "来电人评价",
+    "appealed": "来电人异议",
     recalls.LISTED: "列入更正回访",
     recalls.SETTLED: "更正回访",
 }

@@ -42,7 +42,7 @@ def deliver(say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _desk() -> Iterator[Desk]:
+def operator_desk() -> Iterator[Desk]:
     """A desk of the machine's operator, who reaches every subscription; commits at its end."""
     settings = load_settings()
     engine = make_engine(database_url(settings), pool_size=2)
@@ -57,7 +57,7 @@ def _desk() -> Iterator[Desk]:
 
 def list_subscriptions() -> list[dict[str, Any]]:
     """Every subscription."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return [
             _told(found) | {"platform": platform, "unit": unit}
             for found, platform, unit in subscriptions.listed(desk.session, desk.actor)
@@ -68,19 +68,20 @@ def add_subscription(
     unit: str | None, platform: str | None, label: str, url: str, types: Iterable[str]
 ) -> dict[str, Any]:
     """A new subscription with its secret. Raises what `subscriptions.add` raises, `OrderInvalid` for an unknown code."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         made, secret = subscriptions.add(
             desk,
             label=label,
             url=url,
             types=types,
-            unit=_coded(desk, OrgUnit, unit, "承办单位", "unit"),
-            platform=_coded(desk, Platform, platform, "热线平台", "platform"),
+            unit=coded(desk, OrgUnit, unit, "承办单位", "unit"),
+            platform=coded(desk, Platform, platform, "热线平台", "platform"),
         )
         return _told(made) | {"secret": secret}
 
 
-def _coded(desk: Desk, table: Any, code: str | None, what: str, field: str) -> Any:
+def coded(desk: Desk, table: Any, code: str | None, what: str, field: str) -> Any:
+    """The row with this code, None for no code. Raises `OrderInvalid` (field)."""
     if code is None:
         return None
     found = desk.session.execute(select(table).where(col(table.code) == code)).scalar_one_or_none()
@@ -91,26 +92,26 @@ def _coded(desk: Desk, table: Any, code: str | None, what: str, field: str) -> A
 
 def turn_subscription(key: int, state: SubscriptionState) -> dict[str, Any]:
     """Activate, pause or disable."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return _told(subscriptions.turn(desk, key, state))
 
 
 def rotate_subscription(key: int, overlap_hours: int) -> dict[str, Any]:
     """A new secret; the old one stays good for the overlap."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         found, secret = subscriptions.rotate(desk, key, overlap=timedelta(hours=overlap_hours))
         return _told(found) | {"secret": secret}
 
 
 def test_subscription(key: int) -> dict[str, Any]:
     """Send a test event; the delivery to look at."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return _posted(dead_letters.probe(desk, key))
 
 
 def list_deliveries(key: int, state: DeliveryState | None, limit: int) -> list[dict[str, Any]]:
     """A subscription's newest deliveries."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return [
             _posted(each) for each in dead_letters.listed(desk, key, state=state, before=None, limit=limit)
         ]
@@ -118,7 +119,7 @@ def list_deliveries(key: int, state: DeliveryState | None, limit: int) -> list[d
 
 def show_delivery(key: int) -> dict[str, Any]:
     """One delivery with its tries and what is sent."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         posted = dead_letters.one(desk, key)
         return _posted(posted) | {
             "tries": posted.delivery.tries,
@@ -128,13 +129,13 @@ def show_delivery(key: int) -> dict[str, Any]:
 
 def replay_delivery(key: int) -> dict[str, Any]:
     """Send one event again."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return _posted(dead_letters.replay(desk, key))
 
 
 def replay_range(key: int, since: datetime, until: datetime, *, dead_only: bool) -> int:
     """Send a time's events again; how many."""
-    with _desk() as desk:
+    with operator_desk() as desk:
         return dead_letters.replay_range(desk, key, since=since, until=until, dead_only=dead_only)
 
 

@@ -75,47 +75,49 @@ class Transferred(BaseModel):
 class CreatePerson(o.Order):
     """新增人员: of a platform or of a unit, not of both."""
 
-    login: Login
-    name: Name
-    platform: o.Code | None = None
-    unit: o.Code | None = None
-    roles: Roles
-    shift: Shift | None = Field(default=None, description="班次，如 08:00-20:00（北京时间）")
+    login: Login = Field(title="登录名")
+    name: Name = Field(title="姓名")
+    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
+    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
+    roles: Roles = Field(title="角色")
+    shift: Shift | None = Field(title="班次", default=None, description="班次，如 08:00-20:00（北京时间）")
 
 
 class ChangePerson(o.Order):
     """变更: what is left out stays; `shift` null is the usual hours."""
 
-    name: Name | None = None
-    shift: Shift | None = None
-    platform: o.Code | None = None
-    unit: o.Code | None = None
+    name: Name | None = Field(default=None, title="姓名")
+    shift: Shift | None = Field(default=None, title="班次")
+    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
+    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
 
 
 class GrantRoles(o.Order):
     """授权: all the roles from now on."""
 
-    roles: Roles
+    roles: Roles = Field(title="角色")
 
 
 class Because(o.Order):
     """Why."""
 
-    reason: o.Line
+    reason: o.Line = Field(title="理由")
 
 
 class Disable(o.Order):
     """停用; `transfer_to` takes the leaver's tickets over."""
 
-    reason: o.Line
-    transfer_to: Login | None = None
+    reason: o.Line = Field(title="理由")
+    transfer_to: Login | None = Field(
+        default=None, title="其首接工单移交给", json_schema_extra=o.pick("person")
+    )
 
 
 class Transfer(o.Order):
     """移交首接: to another agent of the platform."""
 
-    to: Login
-    reason: o.Line
+    to: Login = Field(title="移交给", json_schema_extra=o.pick("person"))
+    reason: o.Line = Field(title="理由")
 
 
 class PeopleQuery(BaseModel):

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import psycopg.errors
 from fastapi import FastAPI, Request
@@ -64,6 +64,7 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "sign_in_unfinished": (403, "登录尚未完成"),
     "forged_request": (403, "请求来源无效"),
     "already_decided": (409, "已经处理"),
+    "already_said": (409, "已经收到"),
     "export_not_ready": (409, "文件尚未生成"),
     "seal_broken": (409, "数据异常"),
     "key_ring_broken": (503, "密钥环不可用"),
@@ -72,6 +73,8 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "bad_header": (400, "请求头无效"),
     "too_large": (413, "请求过大"),
     "file_altered": (409, "文件内容已变"),
+    "cursor_too_old": (410, "游标已过期"),
+    "too_many_streams": (429, "打开的实时更新过多"),
 }
 
 
@@ -205,15 +208,24 @@ def _rule_broken(_request: Request, error: Exception) -> JSONResponse:
 
 def _validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _field(e["loc"]), "message": _message(e)} for e in error.errors()[:50]]
+    errors = [{"field": _field(e["loc"], _message(e)), "message": _message(e)} for e in error.errors()[:50]]
     first = errors[0] if errors else {"field": "", "message": "内容不符合要求"}
-    detail = "；".join(f"{e['field']}：{e['message']}" for e in errors[:5]) or first["message"]
+    detail = "；".join(_said(e["field"], e["message"]) for e in errors[:5]) or first["message"]
     return respond(422, "内容不符合要求", detail, "validation", field=first["field"], errors=errors)
 
 
-def _field(location: tuple[Any, ...]) -> str:
+_NAMED: Final = re.compile(r"（([a-z_]+)）$")
+"""How a rule about several fields names the one to fill in, at the end of its message."""
+
+
+def _field(location: tuple[Any, ...], message: str) -> str:
     parts = [_printable(str(part)) for part in location if part not in ("body", "query", "path", "header")]
-    return ".".join(parts) or "body"
+    named = _NAMED.search(message)
+    return ".".join([*parts, named[1]] if named else parts) or "body"
+
+
+def _said(field: str, message: str) -> str:
+    return message if field == "body" or _NAMED.search(message) else f"{field}：{message}"
 
 
 def _printable(text: str) -> str:

@@ -27,6 +27,8 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     ),
     (re.compile(r"(\w+://[^\s:/@]+):[^\s/@]+@"), r"\1:(hidden)@"),
     (re.compile(r"(?<![\w\-])[A-Za-z0-9_\-]{43}(?![\w\-])"), "(hidden)"),
+    # a citizen's link opens their page
+    (re.compile(r"(/(?:q|public/tickets)/)[\w\-]{8,}"), r"\1(hidden)"),
     # 身份证号 before 手机号: the one may hold the other
     (re.compile(rf"(?<!\d)\d{{6}}{_BETWEEN}(?:1[89]|20)\d{{2}}{_BETWEEN}[01]\d[0-3]\d{_BETWEEN}\d{{3}}[\dXxＸｘ](?!\d)"), "(id number)"),
     (re.compile(rf"(?<!\d)(?:(?:\+|00)?86{_BETWEEN})?[1１][3-9３-９]\d{_BETWEEN}\d{{4}}{_BETWEEN}\d{{4}}(?!\d)"), "(mobile)"),

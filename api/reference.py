@@ -1,26 +1,26 @@
-"""Words, law, places and calendar over HTTP: what a console needs to hold no statute and no state machine of its own."""
+"""Words, law and calendar over HTTP: what a console needs to hold no statute and no state machine of its own."""
 
 from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, Field, RootModel
-from sqlalchemy import select
-from sqlmodel import col
 
+from api import grants
 from api.problems import PROBLEMS, Problem
 from api.wiring import EdgeDep, ReadDep, with_example
 from calendar_cn.arrangements import parse_arrangement
 from hotline import notices
 from hotline import orders as o
 from hotline.case import Desk
-from hotline.organisation import Area, Category, OrgUnit, Platform
+from hotline.organisation import OrgUnit, Platform
+from knowledge_base import questions
 from workflow.certificate import certify
 from workflow.deadlines import local_day
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.lifecycle import MOVES
 from workflow.statute import as_rows, load
-from workflow.vocabulary import VOCABULARY, Act, ClockKind, Level, Matter, Role, UnitKind
+from workflow.vocabulary import VOCABULARY, Act, ClockKind, Matter, Role
 
 router = APIRouter(tags=["词汇与日历"], responses=PROBLEMS)
 
@@ -32,7 +32,10 @@ class Me(BaseModel):
     name: str
     roles: list[Role]
     platform: str | None
+    platform_name: str | None
     unit: str | None
+    unit_name: str | None
+    may: list[str] = Field(description="可调用的接口（operation_id）；能否对某件工单进行，看工单的 acts")
 
 
 @router.get("/me", summary="当前身份", operation_id="me", response_model=Me)
@@ -46,7 +49,10 @@ def me(edge: ReadDep) -> Me:
         name=actor.name,
         roles=sorted(actor.roles),
         platform=platform.code if platform else None,
+        platform_name=platform.name if platform else None,
         unit=unit.code if unit else None,
+        unit_name=unit.name if unit else None,
+        may=grants.open_to(actor),
     )
 
 
@@ -182,83 +188,6 @@ def _checked_day(at: datetime) -> date:
         raise OrderInvalid("时间超出可推算的范围。", field="dispatched") from None
 
 
-class AreaView(BaseModel):
-    """One administrative division."""
-
-    code: str
-    name: str
-    level: Level
-    parent: str | None
-
-
-@router.get("/areas", summary="行政区划", operation_id="areas", response_model=list[AreaView])
-def areas(
-    edge: ReadDep,
-    parent: Annotated[str | None, Query(pattern=r"^[0-9]{12}$", description="只列其下一级")] = None,
-) -> list[AreaView]:
-    """All divisions, or those directly below one."""
-    statement = select(Area).order_by(col(Area.code))
-    if parent is not None:
-        statement = statement.where(col(Area.parent_code) == parent)
-    rows = edge.session.execute(statement).scalars()
-    return [AreaView(code=a.code, name=a.name, level=a.level, parent=a.parent_code) for a in rows]
-
-
-class CategoryView(BaseModel):
-    """One node of the category tree."""
-
-    code: str
-    name: str
-    level: int
-    parent: str | None
-
-
-@router.get("/categories", summary="诉求分类", operation_id="categories", response_model=list[CategoryView])
-def categories(edge: ReadDep) -> list[CategoryView]:
-    """The active category tree in order of code."""
-    rows = edge.session.execute(
-        select(Category).where(col(Category.active)).order_by(col(Category.code))
-    ).scalars()
-    return [CategoryView(code=c.code, name=c.name, level=c.level, parent=c.parent_code) for c in rows]
-
-
-class UnitView(BaseModel):
-    """One handling unit."""
-
-    code: str
-    name: str
-    level: Level
-    kind: UnitKind
-    area: str
-    platform: str
-    in_charge: str | None
-
-
-@router.get("/units", summary="承办单位", operation_id="units", response_model=list[UnitView])
-def units(edge: ReadDep) -> list[UnitView]:
-    """The active units of the platforms the actor sees, those a ticket can be dispatched to."""
-    found = edge.session.execute(
-        select(OrgUnit, col(Platform.code))
-        .join(Platform, col(Platform.id) == col(OrgUnit.platform_id))
-        .where(col(OrgUnit.active))
-        .order_by(col(OrgUnit.code))
-    )
-    rows = list(found)
-    codes = {unit.id: unit.code for unit, _ in rows}
-    return [
-        UnitView(
-            code=u.code,
-            name=u.name,
-            level=u.level,
-            kind=u.kind,
-            area=u.area_code,
-            platform=code,
-            in_charge=codes.get(u.in_charge_id) if u.in_charge_id else None,
-        )
-        for u, code in rows
-    ]
-
-
 # --- calendar --------------------------------------------------------------------------------------------------------
 
 
@@ -323,7 +252,11 @@ def load_notice(
     def moves(desk: Desk) -> list[notices.MovedDue]:
         if preview:
             return notices.preview(desk.session, arrangement, desk.at)
-        return notices.load_notice(desk.session, desk.office, arrangement, notice, by=desk.actor, at=desk.at)
+        moved = notices.load_notice(
+            desk.session, desk.office, arrangement, notice, by=desk.actor, at=desk.at
+        )
+        questions.move_due(desk.session, desk.office, desk.at)
+        return moved
 
     return edge.perform(
         _Notice(content=notice, preview=preview),
@@ -354,11 +287,17 @@ def set_local_days(order: LocalDays, edge: EdgeDep) -> Response:
     platform_id = edge.actor.platform_id
     if not edge.actor.roles & {Role.ADMIN, Role.SUPERVISOR} or platform_id is None:
         raise AccessRefused("本地放假由本平台管理员或督办主管设置。")
+
+    def moves(desk: Desk) -> list[notices.MovedDue]:
+        moved = notices.set_local_days(
+            desk.session, desk.office, platform_id, order.days, by=desk.actor, at=desk.at
+        )
+        questions.move_due(desk.session, desk.office, desk.at)
+        return moved
+
     return edge.perform(
         order,
-        lambda desk: notices.set_local_days(
-            desk.session, desk.office, platform_id, order.days, by=desk.actor, at=desk.at
-        ),
+        moves,
         lambda moved: RootModel[list[MovedView]]([_moved_view(m) for m in moved]),
     )
 

@@ -17,8 +17,10 @@ from api.wiring import Runtime
 from hotline import notices, recordings, requests, supervision
 from hotline.auditing import daily_heads
 from hotline.case import Office
-from hotline.exchange import deliveries, due_soon
+from hotline.desks import calls, keeping, likeness
+from hotline.exchange import due_soon, presence, retention
 from hotline.exporting import exports
+from hotline.notifying import sending as notice_sending
 from hotline.people import clients, lockout, oidc, sessions
 from knowledge_base import neighbours, questions, recalls, sending, sources
 
@@ -53,8 +55,11 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("lapse_due", None, supervision.lapse_due),
     Job("remind_overdue", None, supervision.remind_overdue),
     Job("warn_due_soon", 30, due_soon.warn),
-    Job("give_up_deliveries", 600, deliveries.give_up),
-    Job("forget_deliveries", 3600, deliveries.forget_old),
+    Job("give_up_deliveries", 600, retention.give_up),
+    Job("give_up_notices", 600, lambda session, _office, at: notice_sending.give_up(session, at)),
+    Job("forget_deliveries", 3600, retention.forget_deliveries),
+    Job("forget_events", 3600, retention.forget_events),
+    Job("forget_presence", 60, lambda session, _office, at: presence.forget_old(session, at)),
     Job("settle_calendar", 60, notices.settle),
     Job("destroy_expired_recordings", 3600, recordings.destroy_expired_recordings),
     Job("sign_daily_heads", 600, daily_heads.sign_days),
@@ -66,6 +71,10 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_sessions", 3600, lambda session, _office, at: sessions.forget_old(session, at)),
     Job("forget_machine_tokens", 3600, lambda session, _office, at: clients.forget_old(session, at)),
     Job("forget_old_requests", 3600, lambda session, _office, at: requests.forget_old(session, at)),
+    Job("forget_call_numbers", 3600, lambda session, _office, at: calls.forget_numbers(session, at)),
+    Job("forget_drafts", 3600, lambda session, _office, at: keeping.forget_drafts(session, at)),
+    Job("note_likeness", 600, lambda session, _office, at: likeness.catch_up(session, at)),
+    Job("forget_likeness", 3600, lambda session, _office, at: likeness.forget(session, at)),
     Job("push_knowledge", 5, sending.push_due),
     ProcessJob("follow_knowledge", 1, lambda session, runtime, at: runtime.library.follow(session, at)),
     ProcessJob(
@@ -77,6 +86,7 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     ProcessJob("check_sources", 60, _check_source, most=20),
     Job("list_recalls", None, recalls.list_due),
     Job("lapse_questions", None, questions.lapse_due),
+    Job("move_questions", 60, questions.move_due),
 )
 
 

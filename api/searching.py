@@ -96,15 +96,24 @@ def search_knowledge(
         str | None, Query(pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
-    typing: Annotated[bool, Query(description="仍在输入：无结果不计入采集需求")] = False,
+    typing: Annotated[
+        bool,
+        Query(
+            description="缺省为仍在输入，无结果不计数；按下回车或停顿后以 typing=false 再查一次，无结果即计入采集需求"
+        ),
+    ] = True,
 ) -> SearchResults:
-    """The platform's articles and those above, local ones first, expired ones marked and never first (art. 14(2), 24)."""
+    """The platform's articles and those above, local ones first, expired ones marked and never first (art. 14(2), 24).
+
+    With `typing=false`, for what somebody meant and not for each key, a search without filters whose first hits say too little of it
+    counts as 采集需求, once a person, text and day. What does have hits but none that answers is told by `report_miss`.
+    """
     began = perf_counter()
     library = edge.runtime.library
     page = finding.search(edge.session, library, edge.actor, Wanted(q, area, unit, category, limit), edge.at)
     codes = _platform_codes(edge, page.found)
-    if page.missed and not typing and edge.actor.home_id is not None:
-        finding.note_miss(edge.session, edge.actor.home_id, q, edge.at)
+    if page.missed and not typing:
+        finding.note_miss(edge.session, edge.actor, q, edge.at)
         edge.session.commit()
     if page.source == "database" or page.behind:
         library.follow_soon(edge.runtime.engine, edge.at)
@@ -116,6 +125,29 @@ def search_knowledge(
         notice="知识索引正在建立，暂只按问题标题查找，结果可能不全。" if page.source == "database" else None,
         behind=page.behind,
         took_ms=round((perf_counter() - began) * 1000, 2),
+    )
+
+
+class MissNoted(BaseModel):
+    """What was kept of it, and whether it was counted now."""
+
+    query: str = Field(description="已隐去个人信息")
+    counted: bool = Field(description="同一人同一天的同一内容只计一次")
+
+
+@router.post(
+    "/misses",
+    summary="没有找到答案",
+    operation_id="report_miss",
+    response_model=MissNoted,
+    openapi_extra=with_example({"query": "无人机飞行许可"}),
+)
+def report_miss(order: finding.Unanswered, edge: EdgeDep) -> Response:
+    """Nothing found answers what was looked for: it counts as 采集需求, once a person, text and day (art. 20)."""
+    return edge.perform(
+        order,
+        lambda desk: finding.note_miss(desk.session, desk.actor, order.query, desk.at),
+        lambda miss: MissNoted(query=miss.query, counted=miss.counted),
     )
 
 

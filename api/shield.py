@@ -43,7 +43,6 @@ _OFF: Final = (
     "camera",
     "display-capture",
     "encrypted-media",
-    "fullscreen",
     "geolocation",
     "gyroscope",
     "hid",
@@ -76,10 +75,17 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", ", ".join(f"{name}=()" for name in _OFF).encode()),
     (b"cache-control", b"no-store"),
 )
+_FEATURES: Final = ", ".join(f"{name}=()" for name in _OFF)
+_PERMISSIONS: Final = {
+    False: (b"permissions-policy", f"{_FEATURES}, fullscreen=()".encode()),
+    True: (b"permissions-policy", f"{_FEATURES}, fullscreen=(self)".encode()),  # the board on the wall
+}
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_OF_CONTENT: Final = frozenset({b"content-security-policy", b"permissions-policy"})
+"""What depends on the kind of content, which a 304 does not tell: an API's policy in it would shut a page that was good."""
+
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _HOST: Final = re.compile(rb"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
 
@@ -103,7 +109,8 @@ class Shield:
     @staticmethod
     def _headers(page: bool, *, https: bool) -> tuple[tuple[bytes, bytes], ...]:
         policy = (b"content-security-policy", (PAGE if page else _NO_PAGE).encode())
-        return (policy, *_ALWAYS, _HSTS) if https else (policy, *_ALWAYS)
+        always = (policy, _PERMISSIONS[page], *_ALWAYS)
+        return (*always, _HSTS) if https else always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is asked in our name; dress what comes back."""
@@ -117,6 +124,8 @@ class Shield:
                 headers = list(message.get("headers", ()))
                 there = {name.lower() for name, _ in headers}
                 page = dict(headers).get(b"content-type", b"").startswith(b"text/html")
+                if message["status"] == 304:
+                    there |= _OF_CONTENT  # the browser keeps what came with the content
                 headers += [pair for pair in ours[page] if pair[0] not in there]
                 message["headers"] = headers
             await send(message)
@@ -291,6 +300,7 @@ class Gate:
         self._machine = _Rate(RateLimitItemPerMinute(settings.machine_requests_per_minute), clock, most)
         failures = RateLimitItemPerMinute(settings.failures_per_address, FAILURE_MINUTES)
         self._address = _Rate(failures, clock, most)
+        self._public = _Rate(RateLimitItemPerMinute(settings.public_requests_per_minute), clock, most)
         self._stale = _Rate(failures, clock, most)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -313,6 +323,13 @@ class Gate:
         place = network_of(address)
         if not self._address.allows(place):
             raise self._refusal(self._address, place, "该网络地址登录或验证失败次数过多")
+
+    def check_public(self, address: str | None) -> None:
+        """Count one request for a page that needs no credentials. Raises `TooManyRequests`."""
+        self.check_address(address)
+        place = network_of(address)
+        if not self._public.count(place):
+            raise self._refusal(self._public, place, "该网络地址的访问过于频繁")
 
     def failed(self, address: str | None, stale: str | None = None) -> None:
         """Count one failure: of the address, or, of a credential that was good once, of that credential alone."""
@@ -378,6 +395,11 @@ def check_credential(request: Request) -> None:
 def check_address(request: Request) -> None:
     """Before a sign-in or a client's secret is tried: whether this address may. Raises `TooManyRequests`."""
     gate_of(request).check_address(address_of(request))
+
+
+def check_public(request: Request) -> None:
+    """Before a citizen's link is looked up: whether this address may, and how often. Raises `TooManyRequests`."""
+    gate_of(request).check_public(address_of(request))
 
 
 def check_actor(request: Request, actor: Actor) -> None:

@@ -39,28 +39,39 @@ class UnitAsKept(BaseModel):
 class AddUnit(o.Order):
     """新增承办单位."""
 
-    code: o.Code
-    name: UnitName
-    level: Level
-    kind: UnitKind
-    platform: o.Code
-    area: AreaCode
-    duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] = ""
-    parent: o.Code | None = Field(default=None, description="上级单位代码")
-    in_charge: o.Code | None = Field(default=None, description="业务主管部门代码（第十三条第（四）项）")
+    code: o.Code = Field(title="代码")
+    name: UnitName = Field(title="名称")
+    level: Level = Field(title="层级")
+    kind: UnitKind = Field(title="单位性质")
+    platform: o.Code = Field(title="所属平台", json_schema_extra=o.pick("platform"))
+    area: AreaCode = Field(title="行政区划", json_schema_extra=o.pick("area"))
+    duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] = Field(default="", title="职责代码")
+    parent: o.Code | None = Field(
+        title="上级单位", json_schema_extra=o.pick("unit"), default=None, description="上级单位代码"
+    )
+    in_charge: o.Code | None = Field(
+        title="业务主管部门",
+        json_schema_extra=o.pick("unit"),
+        default=None,
+        description="业务主管部门代码（第十三条第（四）项）",
+    )
 
 
 class ChangeUnit(o.Order):
     """变更承办单位: what is left out stays."""
 
-    name: UnitName | None = None
-    level: Level | None = None
-    kind: UnitKind | None = None
-    area: AreaCode | None = None
-    duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] | None = None
-    parent: o.Code | None = None
-    in_charge: o.Code | None = None
-    active: bool | None = Field(default=None, description="停用为 false；仍有在办工单的不能停用")
+    name: UnitName | None = Field(default=None, title="名称")
+    level: Level | None = Field(default=None, title="层级")
+    kind: UnitKind | None = Field(default=None, title="单位性质")
+    area: AreaCode | None = Field(default=None, title="行政区划", json_schema_extra=o.pick("area"))
+    duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] | None = Field(
+        default=None, title="职责代码"
+    )
+    parent: o.Code | None = Field(default=None, title="上级单位", json_schema_extra=o.pick("unit"))
+    in_charge: o.Code | None = Field(default=None, title="业务主管部门", json_schema_extra=o.pick("unit"))
+    active: bool | None = Field(
+        title="启用", default=None, description="停用为 false；仍有在办工单的不能停用"
+    )
 
 
 class PlatformView(BaseModel):
@@ -78,21 +89,21 @@ class PlatformView(BaseModel):
 class AddPlatform(o.Order):
     """新增热线平台: a prefecture's, or a 双号并行 or 分中心 line beside one."""
 
-    code: PlatformCode
-    name: UnitName
-    short_name: UnitName
-    level: Level
-    kind: PlatformKind
-    area: AreaCode
-    parent: PlatformCode
+    code: PlatformCode = Field(title="代码")
+    name: UnitName = Field(title="名称")
+    short_name: UnitName = Field(title="简称")
+    level: Level = Field(title="层级")
+    kind: PlatformKind = Field(title="平台类型")
+    area: AreaCode = Field(title="行政区划", json_schema_extra=o.pick("area"))
+    parent: PlatformCode = Field(title="上级平台", json_schema_extra=o.pick("platform"))
 
 
 class ChangePlatform(o.Order):
     """变更热线平台."""
 
-    name: UnitName | None = None
-    short_name: UnitName | None = None
-    parent: PlatformCode | None = None
+    name: UnitName | None = Field(default=None, title="名称")
+    short_name: UnitName | None = Field(default=None, title="简称")
+    parent: PlatformCode | None = Field(default=None, title="上级平台", json_schema_extra=o.pick("platform"))
 
 
 _CLEARABLE = frozenset({"parent", "in_charge"})

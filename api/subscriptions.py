@@ -112,33 +112,33 @@ class Replayed(BaseModel):
 class AddSubscription(o.Order):
     """新增订阅: of a unit or of a platform; a unit's lead for the own unit."""
 
-    unit: o.Code | None = None
-    platform: o.Code | None = None
-    label: Label
-    url: Url
-    types: Kinds = Field(default=[])
-    secret: Secret | None = None
+    unit: o.Code | None = Field(default=None, title="承办单位", json_schema_extra=o.pick("unit"))
+    platform: o.Code | None = Field(default=None, title="平台", json_schema_extra=o.pick("platform"))
+    label: Label = Field(title="名称")
+    url: Url = Field(title="接收地址")
+    types: Kinds = Field(title="事件类型", default=[])
+    secret: Secret | None = Field(default=None, title="签名密钥")
 
 
 class ChangeSubscription(o.Order):
     """变更: what is left out stays."""
 
-    label: Label | None = None
-    url: Url | None = None
-    types: Kinds | None = None
+    label: Label | None = Field(default=None, title="名称")
+    url: Url | None = Field(default=None, title="接收地址")
+    types: Kinds | None = Field(default=None, title="事件类型")
 
 
 class RotateSigning(o.Order):
     """更换密钥; for the overlap messages bear both signatures."""
 
-    overlap_hours: int = Field(default=24, ge=0, le=24 * 30)
-    secret: Secret | None = None
+    overlap_hours: int = Field(title="新旧密钥并用（小时）", default=24, ge=0, le=24 * 30)
+    secret: Secret | None = Field(default=None, title="签名密钥")
 
 
 class TurnSubscription(o.Order):
     """启用、暂停、停用."""
 
-    state: SubscriptionState
+    state: SubscriptionState = Field(title="状态")
 
 
 class NoOrder(o.Order):
@@ -148,10 +148,14 @@ class NoOrder(o.Order):
 class ReplayRange(o.Order):
     """重发一段时间的事件."""
 
-    since: o.Instant
-    until: o.Instant
-    dead_only: bool = Field(default=True, description="只重发投递失败的；否则重发该订阅这段时间的全部事件")
-    types: Kinds = Field(default=[])
+    since: o.Instant = Field(title="起")
+    until: o.Instant = Field(title="止")
+    dead_only: bool = Field(
+        title="只重发投递失败的",
+        default=True,
+        description="只重发投递失败的；否则重发该订阅这段时间的全部事件",
+    )
+    types: Kinds = Field(title="事件类型", default=[])
 
 
 class DeliveryQuery(BaseModel):

@@ -16,6 +16,7 @@ from api.wiring import Edge, EdgeDep, ReadDep
 from hotline import aftercare, certificates, numbers
 from hotline import orders as o
 from hotline.access import visible_to
+from hotline.desks import worklists
 from hotline.models import Ticket
 from hotline.privacy.concealment import cleaner
 from hotline.queues import MAX_PAGE, FilterWords, filters_of, listed
@@ -40,8 +41,13 @@ class TicketPage(BaseModel):
 class ListQuery(FilterWords):
     """The filters of a list, its order and its page."""
 
-    sort: Literal["received", "due"] = Field(
-        default="received", description="按受理时间（新的在前）或按到期先后"
+    queue: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_]{1,40}$",
+        description="本人的队列（GET /queues 的 key），可再加其他条件",
+    )
+    sort: Literal["received", "due"] | None = Field(
+        default=None, description="按受理时间（新的在前，缺省）或按到期先后；队列缺省按它自己的顺序"
     )
     limit: int = Field(default=50, ge=1, le=MAX_PAGE)
     cursor: str | None = Field(default=None, max_length=500, description="上一页返回的 next")
@@ -51,9 +57,18 @@ class ListQuery(FilterWords):
     "", summary="工单列表", operation_id="list_tickets", response_model=TicketPage, responses=PROBLEMS
 )
 def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> TicketPage:
-    """The tickets the actor sees, filtered, newest first or by due date, in keyset pages."""
+    """The tickets the actor sees, filtered or from one of their queues, newest first or by due date, in keyset pages."""
     filters = filters_of(query, edge.at)
-    page = listed(edge.session, edge.actor, filters, sort=query.sort, limit=query.limit, cursor=query.cursor)
+    queue = worklists.worklist_of(edge.actor, query.queue) if query.queue is not None else None
+    page = listed(
+        edge.session,
+        edge.actor,
+        filters,
+        sort=query.sort or (queue.sort if queue else "received"),
+        limit=query.limit,
+        cursor=query.cursor,
+        also=worklists.conditions(edge.actor, queue, edge.at) if queue else (),
+    )
     reader = edge.reader()
     return TicketPage(items=[reader.line(row) for row in page.rows], next=page.next)
 

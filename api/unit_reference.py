@@ -9,6 +9,7 @@ from api.events import LONGEST_WAIT
 from hotline.exchange.deliveries import BREAKER, GIVE_UP, REFUSED_WAITS, WAITS
 from hotline.exchange.envelopes import CATALOGUE, TESTED, example
 from hotline.exchange.feed import MOST as MOST_EVENTS
+from hotline.settings import LEAST_EVENT_DAYS
 from workflow.lifecycle import MOVES
 from workflow.statute import cite
 from workflow.vocabulary import UNIT_STAFF, Act
@@ -49,7 +50,8 @@ _PART: Final = """# 承办单位系统对接手册
 ### 没有服务器的：拉取
 
 `GET /api/v1/events?after=<游标>&limit=<至多 {events}>&wait=<至多 {wait} 秒>`，令牌范围 `tickets:read`。返回同样的信封和下一个游标 `next`，
-保存 `next`，处理完这一页再取下一页。晚提交的事件排在后面，**不会漏**。首次读取不带 `after`。
+保存 `next`，处理完这一页再取下一页。晚提交的事件排在后面，**不会漏**。首次读取不带 `after`，从最早保留的事件开始。
+事件至少保留 {kept} 天；游标之后的部分事件已清理时得到 410：不带 `after` 从最早保留的读起，并以工单列表核对现状。
 
 ### 事件
 
@@ -90,6 +92,7 @@ def page() -> str:
         breaker=BREAKER,
         events=MOST_EVENTS,
         wait=LONGEST_WAIT,
+        kept=LEAST_EVENT_DAYS,
         kinds="\n".join(
             f"| `{kind}` | {told.label} | {told.meaning} |"
             for kind, told in CATALOGUE.items()

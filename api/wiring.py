@@ -86,7 +86,7 @@ def checked_key(key: str | None) -> str | None:
     return key
 
 
-def _check_query(request: Request) -> None:
+def refuse_unknown_query(request: Request) -> None:
     """Refuse a query parameter the address does not know: a misspelt one would silently not count. Raises `RequestValidationError`."""
     if not request.query_params:
         return
@@ -237,7 +237,7 @@ def _open_edge(
             who = identify(request, session, bearer, at, runtime.settings)
             shield.check_actor(request, who.actor)
             grants.check(operation, who.actor, who.owed)
-            _check_query(request)
+            refuse_unknown_query(request)
             yield Edge(request, runtime, session, who, at, expected_version(if_match), checked_key(key))
         except shield.TooManyRequests as refusal:
             session.rollback()
@@ -349,7 +349,7 @@ def visit(request: Request) -> Iterator[Visit]:
 
 def strict_visit(request: Request) -> Iterator[Visit]:
     """A visit whose address may hold only the parameters it knows."""
-    _check_query(request)
+    refuse_unknown_query(request)
     yield from visit(request)
 
 

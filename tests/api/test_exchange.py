@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import Session
 
 from api.webhooks import MEDIA_TYPE
-from hotline.exchange import envelopes, outbox
+from hotline.exchange import envelopes, outbox, retention
 from hotline.organisation import OrgUnit
 from hotline.people import accounts
 from knowledge_base import questions
@@ -192,6 +192,26 @@ def test_a_sealed_callers_events_say_nothing_of_the_caller(api: Api) -> None:
             assert secret not in whole
 
 
+def test_a_cursor_older_than_what_is_kept_gets_410_and_the_way_on(api: Api, world: w.World) -> None:
+    login = machine(api)
+    start = api.get("/events", login).json()["next"]
+    api.act(api.take(), "dispatch", "dispatcher", {"lead": "ZJJ"})
+    assert len(api.get(f"/events?after={start}", login).json()["items"]) == 1
+    api.at("2027-03-02 09:00")
+    with Session(world.engine) as session:
+        assert retention.forget_events(session, world.office, api.now) > 0
+        session.commit()
+    gone = api.get(f"/events?after={start}", login)
+    assert gone.status_code == 410
+    problem = gone.json()
+    assert (problem["code"], problem["field"]) == ("cursor_too_old", "after")
+    assert "省略 after" in problem["detail"]
+    number = api.take()
+    api.act(number, "dispatch", "dispatcher", {"lead": "ZJJ"})
+    for query in ("", f"?after={problem['oldest']}"):
+        assert [e["subject"] for e in api.get(f"/events{query}", login).json()["items"]] == [number]
+
+
 # --- what is told when -------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +281,14 @@ def test_every_event_a_unit_must_know_reaches_it(api: Api) -> None:
     assert {c["kind"] for c in by_kind["reply.sent_back"]["clocks"]} == {"supplement"}
     assert by_kind["extension.approved"]["clocks"][0]["due_on"] == "2026-03-05"
     assert by_kind["clock.due_soon"]["clock"]["due_on"] == "2026-03-05"
+    for kind in (
+        "clock.due_soon",
+        "clock.lapsed",
+        "ticket.reminded",
+    ):  # what a sweep tells is as whole as what an act tells
+        (running,) = by_kind[kind]["clocks"]
+        assert (running["kind"], running["due_on"], running["unit"]) == ("reply", "2026-03-05", "ZJJ"), kind
+        assert running["lapsed"] == (kind != "clock.due_soon"), kind
     assert {c["kind"] for c in by_kind["knowledge.requested"]["clocks"]} == {"knowledge_update"}
     platform = kinds(api, "supervisor")
     assert platform.count("ticket.archived") == 1, "a unit's copy is not the platform's"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 from hotline import recordings
 from hotline.models import Attachment
@@ -332,6 +332,30 @@ def test_bytes_that_another_file_names_are_not_destroyed(
     assert api.get(f"/tickets/{other}/attachments/{second}", "agent").content == WAV
     with Session(api.world.engine) as session:
         assert session.get_one(Attachment, first).destroyed_at is not None
+
+
+def test_bytes_that_a_knowledge_article_names_are_not_destroyed(
+    api: Api, destroy: Callable[[datetime], int]
+) -> None:
+    _, [recording] = archived_with(api, WAV)
+    written = api.post("/knowledge", "ZJJ", {"question": "办事语音说明", "answer": "见附件。"})
+    path = f"/knowledge/{written.json()['article']}/versions/1/files"
+    filed = api.post(path, "ZJJ", files={"file": ("语音说明.wav", WAV)})
+    assert filed.status_code == 201, filed.text
+    assert destroy(w.china("2027-03-03 00:00")) == 1
+    with Session(api.world.engine) as session:
+        assert session.get_one(Attachment, recording).destroyed_at is not None
+    assert api.get(f"{path}/{filed.json()['id']}", "ZJJ").content == WAV
+
+
+def test_every_table_that_names_bytes_of_the_store_is_known_to_who_destroys_them() -> None:
+    naming = {
+        table.name
+        for table in SQLModel.metadata.tables.values()
+        if "sha256" in table.columns
+        and table.name != "exports"  # an export's bytes lie in a folder of their own
+    }
+    assert naming == set(recordings.NAMED_BY)
 
 
 def test_only_recordings_of_archived_tickets_are_ever_destroyed(

@@ -154,6 +154,9 @@ EXCLUDED = {
 NOTHING_TO_SEND = {"GET /api/v1/session/options"}
 """Takes neither parameters nor credentials: there is no wrong way to ask."""
 
+ENDLESS = {"GET /api/v1/live": "a stream that ends only with its `seconds`: tried in test_live.py"}
+"""Operations a request of any kind may wait for without end, and where they are tried instead."""
+
 EXAMPLES = 15
 FUZZ = settings(
     max_examples=EXAMPLES,
@@ -192,6 +195,8 @@ def test_whatever_comes_is_answered_as_documented(fuzzed: Api, mode: GenerationM
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
         operation = found.ok()
+        if operation.label in ENDLESS:
+            continue
         if mode is GenerationMode.NEGATIVE and operation.label in NOTHING_TO_SEND:
             continue
         known = (
@@ -203,7 +208,7 @@ def test_whatever_comes_is_answered_as_documented(fuzzed: Api, mode: GenerationM
         def ask(case: Any) -> None:
             nonlocal asked
             asked += 1
-            case.call_and_validate(headers=headers, checks=CHECKED)
+            case.call_and_validate(headers=headers, checks=CHECKED, timeout=60)  # pulling may wait 25 s
 
         try:
             ask()

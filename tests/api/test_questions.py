@@ -268,3 +268,54 @@ def test_a_prefecture_may_only_tighten(name: str, value: int, allowed: bool) -> 
     else:
         with pytest.raises(PackInvalid, match="放宽"):
             parse(pack)
+
+
+# --- calendars that change ---------------------------------------------------------------------------------------------
+
+
+def due_days(api: Api) -> list[str]:
+    return [row["due_on"] for row in api.get("/knowledge/questions", "agent").json()]
+
+
+def test_local_days_off_move_what_is_open_and_say_so(api: Api) -> None:
+    answered, lapsed = (ask(api.at("2026-07-06 09:00")).json()["id"] for _ in range(2))
+    api.post(f"/knowledge/questions/{answered}/answer", "ZJJ", {"answer": "每台补贴20万元。"})
+    assert swept(api.at("2026-07-09 09:00")) == 1
+    ask(api)
+    assert due_days(api) == ["2026-07-13", "2026-07-08", "2026-07-08"]
+    days = {"days": {"2026-07-10": "自治州州庆", "2026-07-08": "自治州州庆"}}
+    assert api.post("/calendar/local-days", "supervisor", days).status_code == 200
+    assert due_days(api) == ["2026-07-14", "2026-07-08", "2026-07-08"], "what is answered or lapsed stays"
+    (told,) = events(api, questions.MOVED)
+    assert (told["from_due_on"], told["due_on"]) == ("2026-07-13", "2026-07-14")
+    with Session(api.world.engine) as session:
+        assert questions.move_due(session, api.world.office, api.now) == 0
+        assert session.get_one(UnitQuestion, lapsed).lapsed_at == w.china("2026-07-09 00:00")
+    assert swept(api.at("2026-07-14 23:59")) == 0
+    assert swept(api.at("2026-07-15 00:01")) == 1
+
+
+def test_none_is_moved_into_the_past(api: Api) -> None:
+    days = {"days": {"2026-07-08": "自治州州庆"}}
+    assert api.at("2026-07-06 09:00").post("/calendar/local-days", "supervisor", days).status_code == 200
+    ask(api)
+    assert due_days(api) == ["2026-07-09"]
+    assert api.at("2026-07-09 09:00").post("/calendar/local-days", "supervisor", {"days": {}}).status_code == 200
+    assert due_days(api) == ["2026-07-09"]
+    assert events(api, questions.MOVED) == []
+
+
+def test_a_years_notice_moves_questions_too(api: Api) -> None:
+    ask(api.at("2026-12-30 09:00"))
+    (known,) = due_days(api)
+    notice = {
+        "year": 2027,
+        "papers": ["https://www.gov.cn/zhengce/content/test.htm"],
+        "days": [{"name": "元旦", "date": f"2027-01-0{n}", "isOffDay": True} for n in range(1, 9)],
+    }
+    preview = api.post("/calendar/notices", "admin", notice)
+    assert preview.status_code == 200, preview.text
+    assert due_days(api) == [known]
+    assert api.post("/calendar/notices?preview=false", "admin", notice).status_code == 200
+    assert due_days(api) == ["2027-01-11"]
+    assert events(api, questions.MOVED)[0]["from_due_on"] == known

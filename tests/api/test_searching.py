@@ -242,20 +242,47 @@ def misses(api: Api) -> list[tuple[str, int]]:
 
 
 def test_a_search_without_a_result_is_counted_masked(api: Api, shelved: dict[str, str]) -> None:
-    find(api, "无人驾驶飞艇  登记 13900000001")
-    find(api, "无人驾驶飞艇 登记 13900000001")
-    find(api, "无人驾驶飞艇续", typing=True)
-    find(api, "公积金")
+    for login in ("agent", "editor"):
+        find(api, "无人驾驶飞艇  登记 13900000001", login, typing=False)
+        find(api, "无人驾驶飞艇 登记 13900000001", login, typing=False)
+    find(api, "无人驾驶飞艇续")
+    find(api, "公积金", typing=False)
     ((query, times),) = misses(api)
-    assert times == 2
+    assert times == 2, "once a person"
     assert "13900000001" not in query
     assert query.startswith("无人驾驶飞艇 登记")
-    find(api, "鼋" * 250)
+    find(api.at("2026-03-03 09:00"), "无人驾驶飞艇 登记 13900000001", typing=False)
+    assert sorted(times for _, times in misses(api)) == [1, 2], "and day"
+    find(api, "鼋" * 250, typing=False)
     assert max(len(query) for query, _ in misses(api)) == 100
 
 
+def test_what_hardly_answers_is_a_miss_and_what_says_it_in_other_words_is_none(
+    api: Api, shelved: dict[str, str]
+) -> None:
+    for said in ("暖气不热", "暖气室温多少度", "gongjijin", "身份证丢了"):
+        assert find(api, said, typing=False)["items"], said
+    assert misses(api) == []
+    shelf.publish(api.world, AT, "道路运输经营许可怎么办理", "到交通运输局窗口办理。")
+    catch_up(api)
+    assert find(api, "动物园爬行动物饲养许可怎么办理", typing=False)["items"]
+    assert [query for query, _ in misses(api)] == ["动物园爬行动物饲养许可怎么办理"]
+
+
+def test_who_finds_no_answer_among_the_hits_says_so_once(api: Api, shelved: dict[str, str]) -> None:
+    report = {"query": "供暖费可以分期吗 13900000001"}
+    first = api.post("/knowledge/misses", "agent", report).json()
+    assert (first["counted"], "13900000001" in first["query"]) == (True, False)
+    assert api.post("/knowledge/misses", "agent", report).json()["counted"] is False
+    assert find(api, report["query"], typing=False)["items"]
+    assert misses(api) == [(first["query"], 1)]
+    assert api.post("/knowledge/misses", "ZJJ", report).json()["counted"] is True
+    assert misses(api) == [(first["query"], 2)]
+    assert api.post("/knowledge/misses", "agent", {"query": "\u0000\u0000a"}).status_code == 422
+
+
 def test_nothing_is_counted_while_there_is_no_index(api: Api) -> None:
-    find(api, "没有的事情")
+    find(api, "没有的事情", typing=False)
     assert misses(api) == []
 
 

@@ -80,8 +80,10 @@ def check_headers(answer: Any) -> None:
     assert "unsafe" not in policy
     if headers.get("content-type", "").startswith("text/html"):
         assert "default-src 'self'" in policy
+        assert "fullscreen=(self)" in headers["permissions-policy"]  # the board on the wall
     else:
         assert "default-src 'none'" in policy
+        assert "fullscreen=()" in headers["permissions-policy"]
     assert "no-store" in headers["cache-control"]
     for feature in ("microphone", "camera", "geolocation", "payment", "usb", "display-capture"):
         assert f"{feature}=()" in headers["permissions-policy"]
@@ -145,6 +147,14 @@ def test_a_routes_own_headers_win(api: Api) -> None:
     number = api.take()
     answer = api.get(f"/tickets/{number}", "agent")
     assert answer.headers["cache-control"] == "private, no-store"
+
+
+def test_what_is_unchanged_keeps_the_policy_it_came_with(api: Api) -> None:
+    whole = api.get("/areas", "agent")
+    unchanged = api.get("/areas", "agent", headers={"If-None-Match": whole.headers["etag"]})
+    assert unchanged.status_code == 304
+    assert "content-security-policy" not in unchanged.headers
+    assert unchanged.headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_page_may_not_hold_scripts_in_its_text(api: Api) -> None:
