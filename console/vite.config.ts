@@ -13,11 +13,12 @@ export default defineConfig({
     Components({ dirs: [], dts: "src/components.d.ts", resolvers: [ElementPlusResolver({ importStyle: "css" })] }),
   ],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
+  cacheDir: process.env.VITE_CACHE ?? "node_modules/.vite", // two dev servers side by side want two
   build: {
     target: ["chrome86", "edge86", "firefox90", "safari14"], // domestic browsers run older Chromium cores
     outDir: "../api/web",
     emptyOutDir: true,
     chunkSizeWarningLimit: 700,
   },
-  server: { proxy: { "/api": engine, "/healthz": engine } },
+  server: { proxy: { "/api": { target: engine, changeOrigin: false }, "/healthz": engine } }, // a session wants the Host its page came from
 });

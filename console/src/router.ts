@@ -1,4 +1,6 @@
 import { createRouter, createWebHistory, type RouteRecordRaw } from "vue-router";
+import { ADMIN } from "@/desks/admin/routes";
+import { KNOWLEDGE } from "@/desks/knowledge/routes";
 import { useSession } from "@/session";
 
 declare module "vue-router" {
@@ -10,12 +12,24 @@ declare module "vue-router" {
     menu?: number;
     /** The F-key that opens it. */
     key?: string;
+    /** The operation that makes it somebody's first page; `needs` where it is left out. */
+    home?: string;
+    /** Somebody's first page only where no other desk is. */
+    last?: boolean;
     open?: boolean;
   }
 }
 
 export const DESKS: RouteRecordRaw[] = [
-  { path: "/tickets", name: "queues", component: () => import("@/desks/queues/QueueDesk.vue"), meta: { title: "工单队列", needs: "list_tickets", menu: 2, key: "F3" } },
+  { path: "/agent", name: "agent", component: () => import("@/desks/agent/AgentDesk.vue"), meta: { title: "话务台", needs: "take", home: "current_call", menu: 1, key: "F2" } },
+  { path: "/tickets", name: "queues", component: () => import("@/desks/queues/QueueDesk.vue"), meta: { title: "工单队列", needs: "list_tickets", menu: 2, key: "F3", last: true } },
+  { path: "/dispatch", name: "dispatch", component: () => import("@/desks/dispatch/DispatchDesk.vue"), meta: { title: "派单台", needs: "uphold_return", menu: 3, key: "F4" } },
+  { path: "/review", name: "review", component: () => import("@/desks/review/ReviewDesk.vue"), meta: { title: "审核台", needs: "review_pass", menu: 4, key: "F6" } },
+  { path: "/callback", name: "callback", component: () => import("@/desks/callback/CallbackDesk.vue"), meta: { title: "回访台", needs: "record_callback", menu: 5, key: "F7" } },
+  { path: "/unit", name: "unit", component: () => import("@/desks/unit/UnitDesk.vue"), meta: { title: "承办台", needs: "sign", menu: 6, key: "F8" } },
+  { path: "/board", name: "board", component: () => import("@/desks/board/BoardDesk.vue"), meta: { title: "督办看板", needs: "board", menu: 7, key: "F9" } },
+  KNOWLEDGE,
+  ADMIN,
   { path: "/tickets/:number", name: "ticket", component: () => import("@/desks/ticket/TicketPage.vue"), props: true, meta: { title: "工单", needs: "get_ticket" } },
 ];
 
@@ -32,8 +46,8 @@ export const router = createRouter({
 /** The first desk of the menu that is open to this person. */
 function homeOf(): string {
   const session = useSession();
-  const offered = DESKS.filter((desk) => desk.meta?.menu && session.may(desk.meta.needs ?? ""));
-  offered.sort((a, b) => (a.meta?.menu ?? 0) - (b.meta?.menu ?? 0));
+  const offered = DESKS.filter((desk) => desk.meta?.menu && session.may(desk.meta.needs ?? "") && session.may(desk.meta.home ?? desk.meta.needs ?? ""));
+  offered.sort((a, b) => Number(a.meta?.last ?? false) - Number(b.meta?.last ?? false) || (a.meta?.menu ?? 0) - (b.meta?.menu ?? 0));
   return String(offered[0]?.name ?? "lost");
 }
 

@@ -2,6 +2,7 @@
 import { defineStore } from "pinia";
 import { computed, ref } from "vue";
 import { api, connection, must, Refused, setCsrf, type Shape } from "@/client";
+import { forgetTyped, typedBy } from "@/parts/typed";
 
 export const useSession = defineStore("session", () => {
   const session = ref<Shape<"SessionView"> | null>(null);
@@ -12,6 +13,7 @@ export const useSession = defineStore("session", () => {
     session.value = view;
     setCsrf(view.csrf);
     connection.ended = false;
+    typedBy(view.login);
   }
 
   /** The session this browser already has, if any. */
@@ -34,6 +36,7 @@ export const useSession = defineStore("session", () => {
   async function leave(): Promise<void> {
     await must(api.DELETE("/api/v1/session"));
     session.value = me.value = null;
+    forgetTyped();
   }
   /** Whether the engine would let this person do the operation at all. */
   const may = (operation: string): boolean => open.value.has(operation);

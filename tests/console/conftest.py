@@ -107,7 +107,8 @@ class Desks:
         page.wait_for_selector("nav.menu")
         if path != "/":
             page.goto(f"/console{path}")
-        page.wait_for_load_state("networkidle")
+        page.locator("main").wait_for()  # never idle: the live stream stays open
+        page.locator("main", has_text="正在载入").wait_for(state="detached")
         return page
 
     def shot(self, page: Page, name: str) -> None:

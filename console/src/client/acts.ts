@@ -8,7 +8,7 @@ export interface Field {
   help?: string;
   required: boolean;
   default?: unknown;
-  kind: "pick" | "word" | "choice" | "yes" | "number" | "instant" | "lines" | "findings" | "checklist" | "group" | "prose" | "line";
+  kind: "pick" | "word" | "choice" | "yes" | "number" | "instant" | "lines" | "findings" | "checklist" | "group" | "prose" | "line" | "day" | "words";
   pick?: string;
   multiple?: boolean;
   words?: string;

@@ -21,11 +21,14 @@ export function freshKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Sent while somebody types, as often as needed: doing it twice is doing it once, and nothing need be remembered of it. */
+const KEYLESS = /^\/api\/v1\/(similar-tickets|drafts\/\{form\})/;
+
 const dress: Middleware = {
-  onRequest({ request }) {
+  onRequest({ request, schemaPath }) {
     if (request.method !== "GET") {
       request.headers.set("X-CSRF-Token", csrf);
-      if (request.method === "POST" && !request.headers.has("Idempotency-Key"))
+      if (request.method === "POST" && !request.headers.has("Idempotency-Key") && !KEYLESS.test(schemaPath))
         request.headers.set("Idempotency-Key", freshKey());
     }
     return request;

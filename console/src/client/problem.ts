@@ -19,9 +19,16 @@ export class Unanswered extends Error {
   }
 }
 
+/** A message without the program's name of the field at its end. */
+export const plain = (message: string): string => message.replace(/（[a-z_]+）$/, "");
+
 /** The text of any failure, for people. */
 export function wordsOf(failure: unknown): string {
-  if (failure instanceof Refused) return failure.problem.detail;
+  if (failure instanceof Refused) {
+    const { code, errors, detail } = failure.problem;
+    // The detail names fields as programs do; people read what is wrong at the field, and here without its name.
+    return code === "validation" && errors?.length ? errors.map((one) => plain(one.message ?? one.detail ?? "")).join("；") : detail;
+  }
   if (failure instanceof Unanswered) return failure.message;
   return failure instanceof Error ? `程序出错：${failure.message}` : String(failure);
 }

@@ -1,5 +1,6 @@
 // What a form's field may be chosen from.
-import type { Shape } from "@/client";
+import { shallowRef } from "vue";
+import { api, must, type Shape } from "@/client";
 import type { useWords } from "@/words";
 
 /** What a picker must know of the ticket at hand. */
@@ -14,12 +15,21 @@ export interface Choice {
   note?: string;
 }
 
+const platforms = shallowRef<Shape<"PlatformView">[]>([]);
+/** Have the platforms at hand where a form asks for one. */
+export async function needPlatforms(): Promise<Shape<"PlatformView">[]> {
+  if (!platforms.value.length) platforms.value = await must(api.GET("/api/v1/platforms")).catch(() => []);
+  return platforms.value;
+}
+
 /** The choices of those kinds that are small and known; undefined for what is searched for on the server. */
 export function choicesOf(pick: string, words: ReturnType<typeof useWords>, ticket?: TicketContext): Choice[] | undefined {
   const vocabulary = words.vocabulary;
   switch (pick) {
     case "unit":
       return words.units.map((unit) => ({ value: unit.code, label: unit.name, note: unit.code }));
+    case "platform":
+      return platforms.value.map((one) => ({ value: one.code, label: one.name, note: one.code }));
     case "part":
       return ticket?.parts.map((part) => ({ value: part.unit, label: part.unit_name, note: words.label("assignment_status", part.status) }));
     case "refusal_ground":
