@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, exists, or_, select, true
 from sqlmodel import col
@@ -67,19 +67,37 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     return col(Ticket.platform_id).in_(sorted(actor.platform_ids))
 
 
-def sees(actor: Actor, ticket: Ticket, assignments: Iterable[Assignment]) -> bool:
+class Part(Protocol):
+    """What of a unit's part decides who sees it; an `Assignment` is one."""
+
+    @property
+    def unit_id(self) -> int: ...
+
+    @property
+    def role(self) -> AssignmentRole: ...
+
+    @property
+    def status(self) -> AssignmentStatus: ...
+
+
+def sees(actor: Actor, ticket: Ticket, assignments: Iterable[Part]) -> bool:
     """The same rule as `visible_to`, for a ticket already at hand."""
+    return sees_placed(actor, ticket.platform_id, assignments)
+
+
+def sees_placed(actor: Actor, platform_id: int, assignments: Iterable[Part]) -> bool:
+    """The same rule, for a ticket of which only the platform and the units' parts are at hand."""
     if actor.kind == "system":
         return True
     if actor.is_unit:
         return any(a.unit_id == actor.unit_id for a in assignments)
-    return ticket.platform_id in actor.platform_ids
+    return platform_id in actor.platform_ids
 
 
 _OUT = frozenset({AssignmentStatus.RETURNED, AssignmentStatus.RELEASED})
 
 
-def sees_every_part(actor: Actor, assignments: Iterable[Assignment]) -> bool:
+def sees_every_part(actor: Actor, assignments: Iterable[Part]) -> bool:
     """Whether nothing of the ticket is hidden: platform staff and the lead unit; a co-unit sees its own part only."""
     return not actor.is_unit or any(
         a.unit_id == actor.unit_id and a.role is AssignmentRole.LEAD and a.status not in _OUT

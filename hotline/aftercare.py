@@ -11,6 +11,7 @@ from hotline.access import caller_is_sealed, sees_file
 from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
 from hotline.desk import act, take_up
+from hotline.desks import likeness
 from hotline.intake import carries_others
 from hotline.ledger import text_digest
 from hotline.models import (
@@ -375,6 +376,7 @@ def keep_confidential(desk: Desk, number: str, order: ConfidentialOrder) -> Case
         raise OrderInvalid("该工单已为来电人保密。", article="15")
     case.ticket.confidential = True
     hide_ticket(desk, case)
+    likeness.note(desk.session, case.ticket)
     _keep_from_units(desk, case)
     order = conceal(desk, case, order)
     told = {"content_sha256": text_digest(case.ticket.title + "\n" + case.ticket.content)}

@@ -1,30 +1,48 @@
 """Many tickets at once: locked in order, changed, and written in a few statements. For sweeps and calendar changes."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session, col
 
 from hotline.case import Case, Desk, write
-from hotline.models import Ticket
+from hotline.models import Clock, Ticket
 from hotline.organisation import Platform
 from workflow.statute import load as load_pack
 
 
 def lock(session: Session, ids: Iterable[int], *, skip_locked: bool) -> dict[int, Case]:
-    """Lock these tickets in order of their keys; with `skip_locked`, those somebody acts on are left out. Clocks are not loaded."""
+    """Lock these tickets in order of their keys; with `skip_locked`, those somebody acts on are left out.
+
+    Their running clocks come with them; their units' parts do not.
+    """
     rows = session.execute(
         select(Ticket, Platform)
         .join(Platform, col(Platform.id) == col(Ticket.platform_id))
-        .where(col(Ticket.id).in_(sorted(set(ids))))
+        .where(col(Ticket.id) == among(ids))
         .order_by(col(Ticket.id))
         .with_for_update(of=Ticket.__table__, skip_locked=skip_locked)  # type: ignore[attr-defined]
         .execution_options(populate_existing=True)
     )
-    return {
-        ticket.id: Case(ticket, platform, load_pack(platform.pack), [], [], whole=False)
-        for ticket, platform in rows
-    }
+    cases = {ticket.id: Case(ticket, platform, load_pack(platform.pack), [], []) for ticket, platform in rows}
+    clocks = session.execute(
+        select(Clock)
+        .where(
+            col(Clock.ticket_id) == among(cases), col(Clock.met_at).is_(None), col(Clock.voided_at).is_(None)
+        )
+        .order_by(col(Clock.id))
+        .execution_options(populate_existing=True)
+    )
+    for clock in clocks.scalars():
+        cases[clock.ticket_id].clocks.append(clock)
+    return cases
+
+
+def among(ids: Iterable[int]) -> Any:
+    """What a key equals that is one of these, as one parameter: a calendar change may touch more tickets than a statement has parameters."""
+    return any_(bindparam(None, sorted(set(ids)), type_=ARRAY(BigInteger)))
 
 
 def write_all(desk: Desk, cases: Sequence[Case]) -> None:

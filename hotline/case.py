@@ -15,6 +15,7 @@ from hotline.auditing.policy import Policy
 from hotline.auditing.signing import Signer
 from hotline.auditing.trail import Original
 from hotline.calendars import Calendars
+from hotline.desks.grams import Commonness
 from hotline.exchange import outbox
 from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
 from hotline.organisation import OrgUnit, Platform
@@ -63,6 +64,7 @@ class Office:
     policy: Policy = field(default_factory=Policy)
     signer: Signer | None = None
     unknown: audit.Unknown = field(default_factory=audit.Unknown)
+    commonness: Commonness = field(default_factory=Commonness)
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Desk:
 
 @dataclass(slots=True)
 class Case:
-    """A ticket taken up: locked, with its units' parts and its open clocks (`whole`; a sweep takes up the ticket alone).
+    """A ticket taken up: locked, with its units' parts (a sweep takes it up without them) and its open clocks.
 
     `known` is what is known of its caller, once it was asked; `originals` are what was really typed in the act under way, by path,
     where personal data was masked in it.
@@ -96,7 +98,6 @@ class Case:
     events: list[dict[str, Any]] = field(default_factory=list)
     turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     known: Known | None = None
-    whole: bool = True
     originals: dict[str, str] = field(default_factory=dict)
     sealed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -195,13 +196,13 @@ def tell(
 
 def _stand(desk: Desk, case: Case, unit_id: int | None) -> dict[str, Any]:
     ticket = case.ticket
-    stand = {"number": ticket.number, "state": ticket.state.value, "version": ticket.version}
-    if not case.whole:
-        return stand
-    return stand | {
+    return {
+        "number": ticket.number,
+        "state": ticket.state.value,
+        "version": ticket.version,
         "clocks": [
             due_facts(desk, clock) for clock in case.running() if unit_id is None or clock.unit_id == unit_id
-        ]
+        ],
     }
 
 

@@ -11,6 +11,8 @@ from hotline import numbers
 from hotline.case import Case, Desk, record, tell, write
 from hotline.clocks import open_clock, void
 from hotline.desk import act, newborn, take_up, take_up_id
+from hotline.desks import calls, likeness
+from hotline.desks.tables import Call
 from hotline.exchange import outbox
 from hotline.ledger import text_digest
 from hotline.models import Ticket
@@ -156,10 +158,12 @@ def _conclude(desk: Desk, case: Case, order: Order) -> dict[str, Any]:
 
 def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decision: Order) -> Case:
     platform = _platform(desk, platform_id)
+    call = calls.named(desk, platform, demand.call_id)
+    demand, from_call = calls.completed(desk, demand, call)
     received_at = instant(demand.received_at, desk.at)
-    _check_receipt(desk, demand, platform, received_at)
     known = known_by(demand.caller)
-    call_id, external_ref, originals = _references(desk, demand, known)
+    call_id, external_ref, originals = _references(desk, demand, known, call)
+    _check_receipt(desk, demand, platform, received_at, call_id)
     demand, decision, typed = conceal_demand(demand, decision, known)
     number = numbers.take(desk.session, platform.code, local_day(desk.at))
     sealer = desk.office.sealer.pinned()
@@ -197,16 +201,24 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         "received_at": received_at.isoformat(),
         "content_sha256": text_digest(demand.title + "\n" + demand.content),
     }
-    return act(desk, case, verb, payload=payload)
+    if from_call:
+        payload["from_call"] = from_call
+    act(desk, case, verb, payload=payload)
+    likeness.note(desk.session, ticket)
+    return case
 
 
-def _references(desk: Desk, demand: Demand, known: Known) -> tuple[str | None, str | None, dict[str, str]]:
+def _references(
+    desk: Desk, demand: Demand, known: Known, call: Call | None
+) -> tuple[str | None, str | None, dict[str, str]]:
     """The other systems' numbers as they are kept, and the originals of those that held personal data."""
     originals: dict[str, str] = {}
     kept: dict[str, str | None] = {}
     for name in ("call_id", "external_ref"):
         given = getattr(demand, name)
         kept[name] = concealed_reference(desk.office.sealer, given, known)
+        if name == "call_id" and call is not None:
+            kept[name] = call.call_id
         if given is not None and kept[name] != given:
             originals[f"demand.{name}"] = given
     return kept["call_id"], kept["external_ref"], originals
@@ -220,7 +232,9 @@ def _platform(desk: Desk, platform_id: int | None) -> Platform:
     return platform
 
 
-def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: Any) -> None:
+def _check_receipt(
+    desk: Desk, demand: Demand, platform: Platform, received_at: Any, call_id: str | None
+) -> None:
     if received_at > desk.at:
         raise OrderInvalid("接通（提交）时间晚于现在。", field="received_at")
     if desk.at - received_at > _OLDEST_RECEIPT:
@@ -230,9 +244,8 @@ def _check_receipt(desk: Desk, demand: Demand, platform: Platform, received_at: 
         raise OrderInvalid(f"诉求分类 {demand.category} 不存在、已停用或不是第三级分类。", field="category")
     if desk.session.get(Area, demand.area) is None:
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
-    if demand.call_id is not None:
-        desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, demand.call_id))))
-        call_id, _, _ = _references(desk, demand, known_by(demand.caller))
+    if call_id is not None:
+        desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, call_id))))
         taken = select(col(Ticket.number)).where(
             col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == call_id
         )
@@ -252,7 +265,7 @@ def _call_lock(platform_id: int, call_id: str) -> int:
 # --- merging ---------------------------------------------------------------------------------------------------------
 
 _MERGING = 12345_003
-_CAN_CARRY = frozenset(
+CAN_CARRY = frozenset(
     {
         State.PENDING_DECISION,
         State.ACCEPTED,
@@ -285,7 +298,7 @@ def merge(desk: Desk, number: str, order: MergeOrder) -> Case:
     order = conceal(desk, case, order)
     if case.ticket.platform_id != main.ticket.platform_id:
         raise OrderInvalid("只能并入同一热线平台的工单。", field="into")
-    if main.ticket.state not in _CAN_CARRY:
+    if main.ticket.state not in CAN_CARRY:
         raise OrderInvalid(f"主单当前为“{main.ticket.state.label}”，不能再并入其他工单。", field="into")
     for part in case.open_parts():
         part.status, part.ended_at = AssignmentStatus.STOPPED, desk.at

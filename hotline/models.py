@@ -74,6 +74,10 @@ class Ticket(SQLModel, table=True):
     __table_args__ = (
         Index("ix_tickets_queue", "platform_id", "state", "id"),
         Index("ix_tickets_received", "platform_id", "received_at"),
+        Index("ix_tickets_category", "platform_id", "category_code", "received_at"),
+        Index(
+            "ix_tickets_receiver", "first_receiver_id", "id", postgresql_where=text("archived_at IS NULL")
+        ),
         Index("ix_tickets_phone", "phone_index", postgresql_where=text("phone_index IS NOT NULL")),
         Index("ix_tickets_merged", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
         Index(
@@ -105,7 +109,15 @@ class Assignment(SQLModel, table=True):
     reported_at: datetime | None = None
     ended_at: datetime | None = None
 
-    __table_args__ = (Index("ix_assignments_unit", "unit_id", "ticket_id"),)
+    __table_args__ = (
+        Index("ix_assignments_unit", "unit_id", "ticket_id"),
+        Index(
+            "ix_assignments_open",
+            "unit_id",
+            "ticket_id",
+            postgresql_where=text("status IN ('open', 'return_proposed')"),
+        ),
+    )
 
 
 class Clock(SQLModel, table=True):
@@ -221,6 +233,8 @@ class ReturnProposal(SQLModel, table=True):
     decided_at: datetime | None = None
     decision_reason: str | None = long_text(nullable=True)
 
+    __table_args__ = (Index("ix_return_proposals_pending", "ticket_id", postgresql_where=text("upheld IS NULL")),)
+
 
 class Extension(SQLModel, table=True):
     """延期: asked with a statutory reason and an explanation, decided, and told to the caller (art. 14(5))."""
@@ -244,6 +258,11 @@ class Extension(SQLModel, table=True):
 
     __table_args__ = (
         Index("ux_extensions_pending", "clock_id", unique=True, postgresql_where=text("approved IS NULL")),
+        Index(
+            "ix_extensions_to_tell",
+            "ticket_id",
+            postgresql_where=text("approved IS TRUE AND caller_told_at IS NULL"),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from calendar_cn.arrangements import Arrangement
 from calendar_cn.working_days import WorkCalendar
 from hotline import calendars
 from hotline.access import SYSTEM, Actor
-from hotline.batches import lock, write_all
+from hotline.batches import among, lock, write_all
 from hotline.case import Desk, Office, note, record, tell
 from hotline.exchange import outbox
 from hotline.models import Clock, ClockMove
@@ -175,7 +175,7 @@ def _open_clocks(session: Session, ids: list[int] | None = None) -> list[Clock]:
         .execution_options(populate_existing=True)
     )
     if ids is not None:
-        statement = statement.where(col(Clock.id).in_(ids))
+        statement = statement.where(col(Clock.id) == among(ids))
     return list(session.execute(statement).scalars())
 
 

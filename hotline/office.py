@@ -35,4 +35,5 @@ def policy_of(settings: Settings) -> Policy:
         shift=settings.shift,
         export_hours=settings.export_hours,
         allow_private_targets=settings.allow_private_targets,
+        event_days=settings.event_days,
     )

@@ -5,30 +5,32 @@ import binascii
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, text, true, tuple_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
-from hotline.models import Assignment, Clock, Ticket
+from hotline.models import Assignment, Clock, Extension, ReturnProposal, Ticket
 from hotline.orders import Code, Instant, Line, Order
 from hotline.organisation import OrgUnit
 from hotline.reference import area_prefix
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import OPEN_STATES
-from workflow.vocabulary import AssignmentRole, Channel, Matter, State
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, Channel, ClockKind, Matter, State
 
 MAX_PAGE = 200
+OF_PLATFORM: Final = "platform"
+"""`Filters.owed_by` for the clocks that run against the platform itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a list is narrowed by. `area` and `category` are code prefixes; `due_before` and `overdue` speak of duties' clocks,
-    overdue at `as_of`."""
+    overdue at `as_of`; `due_from`, `due_to` (both inclusive), `clock` and `owed_by` of one and the same running duty."""
 
     states: tuple[State, ...] = ()
     open_only: bool = False
@@ -44,6 +46,11 @@ class Filters:
     mine: bool = False
     received_from: datetime | None = None
     received_to: datetime | None = None
+    due_from: date | None = None
+    due_to: date | None = None
+    clock: ClockKind | None = None
+    owed_by: str | None = None
+    awaiting: Literal["return", "extension"] | None = None
 
 
 class FilterWords(Order):
@@ -62,6 +69,15 @@ class FilterWords(Order):
     mine: bool = Field(default=False, description="只列本人首接的")
     received_from: Instant | None = None
     received_to: Instant | None = None
+    due_from: date | None = Field(default=None, description="届满日不早于该日的时限")
+    due_to: date | None = Field(default=None, description="届满日不晚于该日的时限，含当日")
+    clock: ClockKind | None = Field(default=None, description="正在计时的时限种类")
+    owed_by: Code | None = Field(
+        default=None, description="时限的责任单位代码，platform 为热线平台；与到期、逾期条件针对同一时限"
+    )
+    awaiting: Literal["return", "extension"] | None = Field(
+        default=None, description="等待平台审批的：return 退单、extension 延期"
+    )
 
 
 def filters_of(words: FilterWords, as_of: datetime) -> Filters:
@@ -81,18 +97,47 @@ def filters_of(words: FilterWords, as_of: datetime) -> Filters:
         mine=words.mine,
         received_from=words.received_from,
         received_to=words.received_to,
+        due_from=words.due_from,
+        due_to=words.due_to,
+        clock=words.clock,
+        owed_by=words.owed_by,
+        awaiting=words.awaiting,
     )
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One unit's part as a queue shows it: the lead's, or the acting unit's own."""
+
+    unit: str
+    name: str
+    role: AssignmentRole
+    status: AssignmentStatus
+    signed_by: str | None
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a queue: the ticket, its lead unit's name, and its earliest running duty."""
+    """One line of a queue: the ticket, its lead unit, its earliest running duty, and what a person must see of it at once.
+
+    `part` is the acting unit's own part. `reminded` counts reminders, `returned` and `extension_asked` as far as the actor may know.
+    """
 
     ticket: Ticket
-    lead: str | None
+    lead: Part | None
     due_at: datetime | None
+    due_on: date | None
     due_kind: str | None
+    due_unit: int | None
     lapsed: bool
+    part: Part | None
+    area: str
+    category: str
+    receiver: str | None
+    reminded: int
+    returned: bool
+    extension_asked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +156,14 @@ def listed(
     sort: Literal["received", "due"] = "received",
     limit: int = 50,
     cursor: str | None = None,
+    also: Iterable[ColumnElement[bool]] = (),
 ) -> Page:
-    """A page of the tickets `actor` sees, newest first or by the earliest running duty.
+    """A page of the tickets `actor` sees, newest first or by the earliest running duty; `also` narrows it to a queue's.
 
     Raises `OrderInvalid` for a cursor that is not one of this list's.
     """
     size = max(1, min(limit, MAX_PAGE))
-    statement = select(Ticket).where(visible_to(actor), *_conditions(actor, filters))
+    statement = select(Ticket).where(visible_to(actor), *_conditions(actor, filters), *also)
     statement = (
         _by_due(statement, actor, filters, cursor) if sort == "due" else _by_received(statement, cursor)
     )
@@ -206,10 +252,48 @@ def _conditions(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
         tests.append(col(Ticket.category_code).startswith(filters.category, autoescape=True))
     if filters.due_before is not None:
         tests.append(_has_clock(actor, lambda clock: clock.due_at < filters.due_before))
-    if filters.overdue is not None:
-        late = _has_clock(actor, lambda clock: _is_late(clock, filters.as_of))
-        tests.append(late if filters.overdue else ~late)
+    if filters.overdue is False:
+        tests.append(~_has_clock(actor, lambda clock: _is_late(clock, filters.as_of)))
+    owed = filters.owed_by if filters.awaiting is None else None
+    if filters.overdue or any((filters.due_from, filters.due_to, filters.clock, owed)):
+        tests.append(_has_clock(actor, lambda clock: and_(true(), *_one_duty(clock, filters))))
+    if filters.awaiting is not None:
+        tests.append(_awaiting(actor, filters.awaiting, filters.owed_by))
     return tests + _spoken_of(actor, filters)
+
+
+def _one_duty(clock: Any, filters: Filters) -> Iterable[ColumnElement[bool]]:
+    """What all must be true of one and the same running duty."""
+    if filters.overdue:
+        yield _is_late(clock, filters.as_of)
+    if filters.due_from is not None:
+        yield clock.due_on >= filters.due_from
+    if filters.due_to is not None:
+        yield clock.due_on <= filters.due_to
+    if filters.clock is not None:
+        yield clock.kind == filters.clock
+    if filters.owed_by == OF_PLATFORM:
+        yield clock.unit_id.is_(None)
+    elif filters.owed_by is not None:
+        yield clock.unit_id.in_(select(col(OrgUnit.id)).where(col(OrgUnit.code) == filters.owed_by))
+
+
+def _awaiting(actor: Actor, what: str, unit: str | None) -> ColumnElement[bool]:
+    """A return or an extension asked for by a unit's part and not decided yet; a unit learns of its own only."""
+    asked: Any = ReturnProposal if what == "return" else Extension
+    undecided = asked.upheld.is_(None) if what == "return" else asked.approved.is_(None)
+    parts = (
+        select(asked.id)
+        .join(Assignment, col(Assignment.id) == asked.assignment_id)
+        .where(asked.ticket_id == col(Ticket.id), undecided)
+    )
+    if actor.is_unit:
+        parts = parts.where(col(Assignment.unit_id) == actor.unit_id)
+    if unit is not None:
+        parts = parts.join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id)).where(
+            col(OrgUnit.code) == unit
+        )
+    return exists(parts)
 
 
 def _spoken_of(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
@@ -248,21 +332,88 @@ def _has_clock(actor: Actor, test: Callable[[Any], ColumnElement[bool]]) -> Colu
 
 def rows_of(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
     """These tickets as lines of a queue, in their order."""
+    if not tickets:
+        return []
     ids = [ticket.id for ticket in tickets]
-    clocks = session.execute(
-        select(Clock)
-        .where(col(Clock.ticket_id).in_(ids), *_running(Clock), *_whose(Clock, actor))
-        .order_by(col(Clock.due_at).desc(), col(Clock.id).desc())
-    ).scalars()
+    clocks = list(
+        session.execute(
+            select(Clock)
+            .where(col(Clock.ticket_id).in_(ids), *_running(Clock), *_whose(Clock, actor))
+            .order_by(col(Clock.due_at).desc(), col(Clock.id).desc())
+        ).scalars()
+    )
     earliest = {clock.ticket_id: clock for clock in clocks}
-    names = leads(session, ids)
-    return [_row(ticket, names.get(ticket.id), earliest.get(ticket.id)) for ticket in tickets]
+    rungs = {clock.ticket_id: clock.rung for clock in sorted(clocks, key=lambda clock: clock.rung)}
+    leading, own = _parts(session, actor, ids)
+    about = {row.id: row for row in session.execute(text(_ABOUT), {"ids": ids, "unit": actor.unit_id})}
+    return [
+        _row(
+            ticket,
+            earliest.get(ticket.id),
+            leading.get(ticket.id),
+            own.get(ticket.id),
+            about[ticket.id],
+            rungs.get(ticket.id, 0),
+        )
+        for ticket in tickets
+    ]
 
 
-def _row(ticket: Ticket, lead: str | None, clock: Clock | None) -> Row:
-    if clock is None:
-        return Row(ticket, lead, None, None, lapsed=False)
-    return Row(ticket, lead, clock.due_at, clock.kind.value, lapsed=clock.lapsed_at is not None)
+_ABOUT: Final = """
+SELECT t.id, coalesce(nullif(county.name, place.name), '') || coalesce(place.name, t.area_code) AS area,
+    coalesce(category.name, t.category_code) AS category, receiver.name AS receiver,
+    (SELECT count(*) FROM reminders r WHERE r.ticket_id = t.id AND (CAST(:unit AS bigint) IS NULL OR r.unit_id = :unit)) AS reminded,
+    CAST(:unit AS bigint) IS NULL AND t.upheld_returns > 0 AS returned,
+    EXISTS (SELECT 1 FROM extensions e JOIN assignments a ON a.id = e.assignment_id WHERE e.ticket_id = t.id
+        AND e.approved IS NULL AND (CAST(:unit AS bigint) IS NULL OR a.unit_id = :unit)) AS extension_asked
+FROM tickets t
+LEFT JOIN areas place ON place.code = t.area_code
+LEFT JOIN areas county ON county.code = left(t.area_code, 6) || '000000' AND right(t.area_code, 6) <> '000000'
+LEFT JOIN categories category ON category.code = t.category_code
+LEFT JOIN people receiver ON receiver.id = t.first_receiver_id
+WHERE t.id = ANY(CAST(:ids AS bigint[]))
+"""
+
+
+def _parts(session: Session, actor: Actor, ids: list[int]) -> tuple[dict[int, Part], dict[int, Part]]:
+    """The newest lead's part of each ticket, and the acting unit's own."""
+    mine = col(Assignment.unit_id) == actor.unit_id if actor.is_unit else false()
+    rows = session.execute(
+        select(Assignment, col(OrgUnit.code), col(OrgUnit.name))
+        .join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id))
+        .where(col(Assignment.ticket_id).in_(ids), or_(col(Assignment.role) == AssignmentRole.LEAD, mine))
+        .order_by(col(Assignment.id))
+    )
+    leading: dict[int, Part] = {}
+    own: dict[int, Part] = {}
+    for found, code, name in rows:
+        part = Part(code, name, found.role, found.status, found.signed_by, found.signed_at is not None)
+        if found.role is AssignmentRole.LEAD:
+            leading[found.ticket_id] = part
+        if found.unit_id == actor.unit_id:
+            own[found.ticket_id] = part
+    return leading, own
+
+
+def _row(
+    ticket: Ticket, clock: Clock | None, lead: Part | None, part: Part | None, about: Any, rung: int
+) -> Row:
+    return Row(
+        ticket=ticket,
+        lead=lead,
+        due_at=clock.due_at if clock else None,
+        due_on=clock.due_on if clock else None,
+        due_kind=clock.kind.value if clock else None,
+        due_unit=clock.unit_id if clock else None,
+        lapsed=clock is not None and clock.lapsed_at is not None,
+        part=part,
+        area=about.area,
+        category=about.category,
+        receiver=about.receiver,
+        reminded=about.reminded + rung,
+        returned=about.returned,
+        extension_asked=about.extension_asked,
+    )
 
 
 def _cursor(sort: str, row: Row) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlmodel import Session, col
 
 from hotline.access import SYSTEM
@@ -162,12 +162,7 @@ def destroy_expired_recordings(session: Session, office: Office, as_of: datetime
 def _destroy(desk: Desk, case: Case, file: Attachment) -> bool:
     """Remove one recording's bytes, unless another file shares them, and record it; False if the disk would not."""
     lock_bytes(desk.session, file.sha256)
-    shared = select(func.count()).where(
-        col(Attachment.sha256) == file.sha256,
-        col(Attachment.id) != file.id,
-        col(Attachment.destroyed_at).is_(None),
-    )
-    if desk.session.execute(shared).scalar_one() == 0:
+    if not _named_elsewhere(desk.session, file):
         try:
             desk.office.blobs.destroy(file.sha256)
         except OSError as error:
@@ -180,6 +175,24 @@ def _destroy(desk: Desk, case: Case, file: Attachment) -> bool:
     tell(desk, case, outbox.RECORDING_DESTROYED, None, {"attachment": file.id})
     write(desk, case)
     return True
+
+
+NAMED_BY: Final = ("attachments", "knowledge_files")
+"""The tables whose `sha256` names bytes of the one store of files. The second is a package above this one, which imports nothing of it."""
+
+
+def _named_elsewhere(session: Session, file: Attachment) -> bool:
+    """Whether another ticket's file, or a knowledge article's, is made of the same bytes."""
+    shared = select(col(Attachment.id)).where(
+        col(Attachment.sha256) == file.sha256,
+        col(Attachment.id) != file.id,
+        col(Attachment.destroyed_at).is_(None),
+    )
+    others = "SELECT 1 FROM knowledge_files WHERE sha256 = :sha256 LIMIT 1"
+    return (
+        session.execute(shared.limit(1)).first() is not None
+        or session.execute(text(others), {"sha256": file.sha256}).first() is not None
+    )
 
 
 def lock_bytes(session: Session, sha256: str) -> None:

@@ -1,11 +1,12 @@
 """What can be set from outside: every name below is read from the environment as HOTLINE_<NAME>."""
 
+import base64
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SYSTEM_FOLDER = Path("/var/lib/hotline12345")
@@ -13,6 +14,11 @@ SYSTEM_FOLDER = Path("/var/lib/hotline12345")
 be able to reach its files, and a home folder is closed to it."""
 
 DRIVER = "postgresql+psycopg://"
+LEAST_EVENT_DAYS = 30
+"""Days for which whoever pulls events is promised to find them."""
+
+MAIL_ADDRESS = r"^[A-Za-z0-9_+][A-Za-z0-9._%+\-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}$"
+"""An e-mail address as this house sends to and from: ASCII, a named host."""
 
 
 def default_data_dir() -> Path:
@@ -33,6 +39,14 @@ def with_driver(url: str | None) -> str | None:
     if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
         raise ValueError("HOTLINE_DATABASE_URL 须以 postgresql:// 开头：本系统只使用 PostgreSQL（15 及以上）")
     return DRIVER + rest
+
+
+def _is_signing_secret(secret: str) -> bool:
+    try:
+        content = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return secret.startswith("whsec_") and len(content) >= 24
 
 
 class Settings(BaseSettings):
@@ -105,6 +119,9 @@ class Settings(BaseSettings):
     """Requests a person may send, counted per process."""
 
     machine_requests_per_minute: int = Field(default=60_000, ge=10)
+    public_requests_per_minute: int = Field(default=300, ge=10)
+    """Requests one address may send to citizens' pages, counted per process."""
+
     failures_per_address: int = Field(default=50, ge=5)
     """Failed sign-ins and bad tokens one address may send in five minutes, counted per process."""
 
@@ -123,6 +140,66 @@ class Settings(BaseSettings):
 
     delivery_threads: int = Field(default=16, ge=1, le=256)
     """Requests to units' and platforms' systems a delivering process sends at once."""
+
+    event_days: int = Field(default=180, ge=LEAST_EVENT_DAYS)
+    """Days events are kept for whoever pulls them; what is still to be delivered stays longer."""
+
+    smtp_host: str | None = None
+    """The mail server that notices to units without a system go out by; None: no e-mail."""
+
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted: STARTTLS (587), TLS from the start (465), or not at all: then nobody logs in."""
+
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_ca_file: Annotated[
+        Path | None, AfterValidator(lambda path: path and path.expanduser().absolute())
+    ] = None
+    """Authorities that the mail server's certificate is checked against; None: the system's."""
+
+    mail_from: str | None = Field(default=None, validate_default=True, pattern=MAIL_ADDRESS)
+    """The address e-mail comes from: must be given with `smtp_host`."""
+
+    sms_url: str | None = None
+    """The SMS gateway (短信网关) that text messages are handed to; None: none are sent."""
+
+    sms_secret: SecretStr | None = Field(default=None, validate_default=True)
+    """What requests to the gateway and its delivery reports (状态报告) are signed with: `whsec_` and at least 24 bytes of Base64."""
+
+    sms_signature: str = Field(default="12345热线", min_length=2, max_length=20)
+    """The 短信签名 that stands in 【】 before every text."""
+
+    sms_templates_file: Annotated[
+        Path | None, AfterValidator(lambda path: path and path.expanduser().absolute())
+    ] = None
+    """TOML: the gateway's template code of each kind of event (see docs/decisions/0018); None: the kind itself is the code."""
+
+    sms_quiet: str = Field(
+        default="21:00-08:00", pattern=r"^(none|([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)$"
+    )
+    """When no text is sent but urgent ones (Asia/Shanghai); `none`: at any hour."""
+
+    notices_recorded: bool = False
+    """Whether notices for which there is no mail server or gateway are written down as told to nobody, instead of waiting three days."""
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender_named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("smtp_host") and value is None:
+            raise ValueError("设置了 HOTLINE_SMTP_HOST，还须设置发件地址 HOTLINE_MAIL_FROM")
+        if info.data.get("smtp_user") and info.data.get("smtp_security") == "none":
+            raise ValueError("不加密的连接（HOTLINE_SMTP_SECURITY=none）不能发送用户名和口令")
+        return value
+
+    @field_validator("sms_secret")
+    @classmethod
+    def _gateway_trusted(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("sms_url"):
+            raise ValueError("设置了 HOTLINE_SMS_URL，还须设置签名密钥 HOTLINE_SMS_SECRET")
+        if value is not None and not _is_signing_secret(value.get_secret_value()):
+            raise ValueError("HOTLINE_SMS_SECRET 应为 whsec_ 开头、至少 24 字节的 Base64")
+        return value
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

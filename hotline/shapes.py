@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from workflow.vocabulary import (
     Act,
@@ -15,6 +15,7 @@ from workflow.vocabulary import (
     ClockKind,
     Episode,
     FileClass,
+    Mark,
     Matter,
     Party,
     ReviewElement,
@@ -167,6 +168,18 @@ class TicketLine(BaseModel):
     due_kind: ClockKind | None
     overdue: bool
     version: int
+    lead_code: str | None
+    area_name: str = Field(examples=["湟中区多巴镇"])
+    category_name: str = Field(examples=["室温不达标"])
+    due_on: date | None
+    working_days_left: int | None = Field(
+        description="到期日之前的工作日数，按服务器的今天计；当日到期为 0，逾期为负"
+    )
+    marks: list[Mark] = Field(description="需要留意的")
+    receiver: str | None = Field(description="首接人员")
+    handler: str | None = Field(description="经办：牵头单位（承办单位看到的是本单位）的签收人")
+    role: AssignmentRole | None = Field(description="本单位是牵头还是协办")
+    part: AssignmentStatus | None = Field(description="本单位办理到哪里")
 
 
 class ActResult(BaseModel):
@@ -211,6 +224,25 @@ class TicketView(ActResult):
     attachments: list[FileView]
 
 
+class ToldView(BaseModel):
+    """告知情况: somebody was told of one entry of the timeline; by what means, with what result. Nothing of the caller."""
+
+    kind: str = Field(description="事件类型", examples=["ticket.dispatched"])
+    label: str = Field(examples=["派单"])
+    means: str = Field(description="email、sms，或 system（对接系统）", examples=["sms"])
+    means_label: str = Field(examples=["短信"])
+    unit: str | None = Field(description="承办单位代码；空为热线平台")
+    to: str = Field(description="联系人或系统的名称", examples=["值班室"])
+    address: str | None = Field(description="脱敏的地址", examples=["139****0001"])
+    content: str | None = Field(description="告知的内容；对接系统收到的是事件信封")
+    state: str = Field(examples=["delivered"])
+    state_label: str = Field(examples=["已送达"])
+    at: datetime = Field(description="何时生成")
+    settled_at: datetime | None = Field(description="何时有结果")
+    attempts: int
+    problem: str | None
+
+
 class EntryView(BaseModel):
     """One entry of the timeline, from the ledger."""
 
@@ -226,3 +258,4 @@ class EntryView(BaseModel):
     payload: dict[str, Any]
     has_original: bool
     hash: str
+    told: list[ToldView] = Field(default=[], description="谁被告知、何时、结果如何")

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from hotline.access import SYSTEM
 from hotline.batches import lock, write_all
 from hotline.calendars import newest_version
-from hotline.case import Case, Desk, Office, record, tell
+from hotline.case import Case, Desk, Office, record, tell, write
 from hotline.clocks import lapse
 from hotline.desk import act, take_up
 from hotline.exchange import outbox
@@ -234,7 +234,11 @@ def flag(desk: Desk, number: str, order: FlagOrder) -> Case:
         "explanation": order.explanation,
         "notice": notice.id if notice else None,
     }
-    return act(desk, case, Act.FLAG, about=part, payload=payload)
+    act(desk, case, Act.FLAG, about=part, payload=payload)
+    if notice is not None:
+        tell(desk, case, outbox.ACCOUNTABILITY_ISSUED, part.unit_id, {"notice": notice.id})
+        write(desk, case)
+    return case
 
 
 def _issue_notice(desk: Desk, case: Case, part: Assignment) -> AccountabilityNotice | None:

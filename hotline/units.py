@@ -53,6 +53,17 @@ def named(desk: Desk, case: Case, order: DispatchOrder) -> list[tuple[OrgUnit, A
     return units
 
 
+def obstacle_to(desk: Desk, case: Case, unit: OrgUnit) -> str | None:
+    """What the law has against `unit` as the lead of this ticket, without an emergency (art. 13(4), 14(3), 17); None where nothing."""
+    try:
+        _check_home(desk, case, unit, "lead")
+        _check_level(desk, case, unit, "lead", skipping=False)
+        _check_department(desk, unit, AssignmentRole.LEAD, {unit.id})
+    except OrderInvalid as error:
+        return error.message
+    return None
+
+
 def _emergency(desk: Desk, case: Case, emergency_id: int | None) -> Emergency | None:
     if emergency_id is None:
         return None

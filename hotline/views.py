@@ -25,6 +25,7 @@ from hotline.models import (
     Review,
     Ticket,
 )
+from hotline.notifying import telling
 from hotline.organisation import OrgUnit, Person
 from hotline.privacy.concealment import cleaned, cleaner, known_of
 from hotline.privacy.masking import mask_name, mask_phone
@@ -54,7 +55,9 @@ from workflow.vocabulary import (
     AssignmentRole,
     AssignmentStatus,
     ClockKind,
+    Episode,
     FileClass,
+    Mark,
     Matter,
     PersonalField,
     Role,
@@ -74,6 +77,7 @@ class Reader:
     def line(self, row: Row) -> TicketLine:
         """A queue's row as people see it."""
         ticket = row.ticket
+        worker = row.part if self.actor.is_unit else row.lead
         return TicketLine(
             number=ticket.number,
             state=ticket.state,
@@ -83,12 +87,52 @@ class Reader:
             area=ticket.area_code,
             title=cleaner(self.office.sealer, self.actor, ticket)(ticket.title),
             received_at=ticket.received_at,
-            lead=row.lead,
+            lead=row.lead.name if row.lead else None,
             due_at=row.due_at,
             due_kind=ClockKind(row.due_kind) if row.due_kind else None,
-            overdue=row.lapsed or (row.due_at is not None and row.due_at <= self.at),
+            overdue=self._is_late(row),
             version=ticket.version,
+            lead_code=row.lead.unit if row.lead else None,
+            area_name=row.area,
+            category_name=row.category,
+            due_on=row.due_on,
+            working_days_left=self._days_left(row),
+            marks=self._marks(row),
+            receiver=row.receiver,
+            handler=worker.signed_by if worker else None,
+            role=row.part.role if row.part else None,
+            part=row.part.status if row.part else None,
         )
+
+    def _is_late(self, row: Row) -> bool:
+        return row.lapsed or (row.due_at is not None and row.due_at <= self.at)
+
+    def _days_left(self, row: Row) -> int | None:
+        if row.due_on is None:
+            return None
+        home = row.ticket.platform_id
+        if row.due_unit is not None:
+            home = self.office.directory.home(self.session, row.due_unit)
+        return self.office.calendars.of(home).between(self.at.astimezone(CHINA).date(), row.due_on)
+
+    def _marks(self, row: Row) -> list[Mark]:
+        """What should catch the eye, the most urgent first."""
+        ticket = row.ticket
+        late = self._is_late(row)
+        today = row.due_on == self.at.astimezone(CHINA).date()
+        shown = {
+            Mark.OVERDUE: late,
+            Mark.DUE_TODAY: today and not late,
+            Mark.EMERGENCY: ticket.emergency_id is not None,
+            Mark.REMINDED: row.reminded > 0,
+            Mark.REDO: ticket.episode is Episode.REDO,
+            Mark.SUPPLEMENT: ticket.episode is Episode.SUPPLEMENT,
+            Mark.RETURNED: row.returned,
+            Mark.EXTENSION_ASKED: row.extension_asked,
+            Mark.CONFIDENTIAL: ticket.confidential,
+            Mark.COMPLEX: ticket.complex,
+        }
+        return [mark for mark in Mark if shown[mark]]
 
     def result(self, ticket: Ticket, parts: Sequence[Assignment], clocks: Iterable[Clock]) -> ActResult:
         """A ticket after an act, from the rows the act had at hand."""
@@ -183,7 +227,16 @@ class Reader:
             entries = [e for e in entries if e.payload.get("attachment", None) in files | {None}]
         originals = set() if self.actor.is_unit else self._originals(ticket)
         clean = cleaner(self.office.sealer, self.actor, ticket)
-        return [cleaned(_entry(e, original=e.seq in originals), clean) for e in entries]
+        shown = [cleaned(_entry(e, original=e.seq in originals), clean) for e in entries]
+        self._add_told(ticket, shown)
+        return shown
+
+    def _add_told(self, ticket: Ticket, entries: Sequence[EntryView]) -> None:
+        """Say with each entry who was told of it; what is about an entry not shown here stands with the one before it."""
+        for seq, told in sorted(telling.told_of(self.session, self.actor, ticket.id).items()):
+            before = [entry for entry in entries if entry.seq <= seq] or list(entries[:1])
+            if before:
+                before[-1].told = [*before[-1].told, *told]
 
     def _originals(self, ticket: Ticket) -> set[int]:
         rows = self.session.execute(select(col(Original.seq)).where(col(Original.ticket_id) == ticket.id))

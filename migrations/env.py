@@ -7,6 +7,13 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
+from hotline import models, organisation  # noqa: F401
+from hotline.auditing import trail  # noqa: F401
+from hotline.desks import tables as desk_tables  # noqa: F401
+from hotline.exchange import tables as exchange_tables  # noqa: F401
+from hotline.notifying import tables as notifying_tables  # noqa: F401
+from hotline.people import identity  # noqa: F401
+from hotline.reporting import tables as reporting_tables  # noqa: F401
 from hotline.storage import columns
 from knowledge_base import models as knowledge_models  # noqa: F401
 

@@ -59,6 +59,7 @@ DISPATCHERS = frozenset({R.DISPATCHER, R.SUPERVISOR})
 SUPERVISORS = frozenset({R.SUPERVISOR})
 REVIEWERS = frozenset({R.REVIEWER, R.SUPERVISOR})
 CALLERS_BACK = frozenset({R.CALLBACK, R.AGENT, R.SUPERVISOR})
+ANSWERERS = CALLERS_BACK | {R.CITIZEN}  # the citizen may say on their own page that it is not solved
 
 WITH_UNITS = (S.DISPATCHED, S.HANDLING)
 EPISODE = (S.HANDLING, S.SUPPLEMENTING, S.REDOING)
@@ -148,7 +149,7 @@ MOVES: Final[tuple[Move, ...]] = (
         A.RECORD_CALLBACK,
         (S.VERIFIED, S.MERGED),
         S.DISSATISFIED,
-        CALLERS_BACK,
+        ANSWERERS,
         "14(7)",
         when=("dissatisfied",),
     ),
@@ -156,11 +157,11 @@ MOVES: Final[tuple[Move, ...]] = (
         A.RECORD_CALLBACK,
         (S.VERIFIED, S.MERGED),
         S.CLOSED,
-        CALLERS_BACK,
+        ANSWERERS,
         "14(7)",
         when=("callback_concluded",),
     ),
-    Move(A.RECORD_CALLBACK, (S.VERIFIED, S.MERGED), None, CALLERS_BACK, "14(7)"),
+    Move(A.RECORD_CALLBACK, (S.VERIFIED, S.MERGED), None, ANSWERERS, "14(7)"),
     Move(A.UPHOLD_DISSATISFACTION, (S.DISSATISFIED,), S.REDOING, REVIEWERS, "14(7)"),
     Move(A.DISMISS_DISSATISFACTION, (S.DISSATISFIED,), S.CLOSED, REVIEWERS, "14(7)"),
     Move(A.UPDATE_KNOWLEDGE, (*AFTER_REPLY, S.ARCHIVED), None, UNIT_STAFF, "23"),

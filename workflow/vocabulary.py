@@ -318,6 +318,8 @@ class Scope(Word):
     ACCOUNTS = "accounts", "人员与接口管理"
     AUDIT = "audit", "审计"
     SESSION = "session", "登录会话"
+    REPORTS = "reports", "统计报告"
+    TELEPHONY = "telephony", "话务"
 
 
 class AuditKind(Word):
@@ -345,6 +347,8 @@ class AuditKind(Word):
     AUDIT_READ = "audit_read", "查阅审计记录"
     ALERT_RAISED = "alert_raised", "异常查阅预警"
     ALERT_HANDLED = "alert_handled", "处置预警"
+    CALL_SHOWN = "call_shown", "来电弹屏"
+    LINK_READ = "link_read", "读取查询链接"
 
 
 class AlertKind(Word):
@@ -452,6 +456,88 @@ class DeliveryState(Word):
     DEAD = "dead", "投递失败"
 
 
+class Means(Word):
+    """通知方式: how somebody without a system of their own is told."""
+
+    EMAIL = "email", "电子邮件"
+    SMS = "sms", "短信"
+
+
+class NoticeState(Word):
+    """通知状态: of one message to one contact; `recorded`: written down and sent to nobody, where a site has no gateway."""
+
+    WAITING = "waiting", "待发送"
+    SENT = "sent", "已发出"
+    DELIVERED = "delivered", "已送达"
+    RECORDED = "recorded", "仅记录"
+    FAILED = "failed", "发送失败"
+    GIVEN_UP = "given_up", "已放弃"
+
+
+class Presence(Word):
+    """在场: what somebody who has a ticket open does with it."""
+
+    VIEWING = "viewing", "查看中"
+    EDITING = "editing", "填写中"
+    LEFT = "left", "已离开"
+
+
+class CallState(Word):
+    """来电状态."""
+
+    RINGING = "ringing", "振铃"
+    CONNECTED = "connected", "通话中"
+    ENDED = "ended", "已挂断"
+    MISSED = "missed", "未接"
+
+
+class Likely(Word):
+    """疑似重复的理由: why another ticket may be about the same thing."""
+
+    SAME_CALLER = "same_caller", "同一来电人"
+    SAME_PLACE = "same_place", "同一区域同类事项"
+    SIMILAR_TEXT = "similar_text", "内容相近"
+
+
+class Mark(Word):
+    """队列标记: what of a ticket should catch the eye in a list."""
+
+    OVERDUE = "overdue", "逾期"
+    DUE_TODAY = "due_today", "今日到期"
+    EMERGENCY = "emergency", "应急"
+    REMINDED = "reminded", "已督办"
+    REDO = "redo", "重办"
+    SUPPLEMENT = "supplement", "补办"
+    RETURNED = "returned", "曾退单"
+    EXTENSION_ASKED = "extension_asked", "延期待审"
+    CONFIDENTIAL = "confidential", "保密"
+    COMPLEX = "complex", "复杂事项"
+
+
+class Grade(Word):
+    """好差评: the five grades a citizen chooses from."""
+
+    EXCELLENT = "excellent", "非常满意"
+    GOOD = "good", "满意"
+    FAIR = "fair", "基本满意"
+    POOR = "poor", "不满意"
+    BAD = "bad", "非常不满意"
+
+
+class GradeLabel(Word):
+    """评价标签: what a citizen says went well or badly."""
+
+    POLITE = "polite", "态度好"
+    QUICK = "quick", "办理快"
+    CLEAR = "clear", "答复清楚"
+    SOLVED = "solved", "问题已解决"
+    RUDE = "rude", "态度差"
+    SLOW = "slow", "办理慢"
+    UNCLEAR = "unclear", "答复不清"
+    UNSOLVED = "unsolved", "问题未解决"
+    PASSED_ON = "passed_on", "推诿扯皮"
+
+
 class QuestionState(Word):
     """知识提问的状态."""
 
@@ -459,6 +545,23 @@ class QuestionState(Word):
     ANSWERED = "answered", "已答复"
     ADOPTED = "adopted", "已转为知识"
     CLOSED = "closed", "已关闭"
+
+
+class ReportKind(Word):
+    """报告种类: the regular ones of art. 27 by their period, and special ones at any time."""
+
+    MONTHLY = "monthly", "月报"
+    QUARTERLY = "quarterly", "季报"
+    ANNUAL = "annual", "年报"
+    SPECIAL = "special", "专题报告"
+
+
+class ReportState(Word):
+    """报告状态: drafted by the system or a person, its figures looked through by a person, filed: frozen for good."""
+
+    DRAFTED = "drafted", "待审核"
+    REVIEWED = "reviewed", "已审核待报送"
+    FILED = "filed", "已报送"
 
 
 PLATFORM_STAFF = frozenset({Role.AGENT, Role.DISPATCHER, Role.REVIEWER, Role.CALLBACK, Role.SUPERVISOR})
@@ -502,5 +605,15 @@ VOCABULARY: tuple[type[Word], ...] = (
     Upkeep,
     SubscriptionState,
     DeliveryState,
+    Means,
+    NoticeState,
+    Presence,
     QuestionState,
+    CallState,
+    Likely,
+    Mark,
+    Grade,
+    GradeLabel,
+    ReportKind,
+    ReportState,
 )

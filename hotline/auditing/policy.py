@@ -15,3 +15,4 @@ class Policy:
     shift: str = "07:00-21:00"
     export_hours: int = 72
     allow_private_targets: bool = False
+    event_days: int = 180

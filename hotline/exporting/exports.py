@@ -51,18 +51,20 @@ Openable = Literal[PersonalField.NAME, PersonalField.PHONE, PersonalField.ADDRES
 class ExportOrder(Order):
     """申请导出: what for, which tickets, which of the callers' fields unmasked, as which kind of file."""
 
-    purpose: Purpose
-    explanation: Prose
-    filters: FilterWords = Field(default_factory=lambda: FilterWords())
-    unmasked: tuple[Openable, ...] = Field(default=(), max_length=4)
-    format: Literal["xlsx", "csv"] = "xlsx"
+    purpose: Purpose = Field(title="用途")
+    explanation: Prose = Field(title="说明")
+    filters: FilterWords = Field(title="范围", default_factory=lambda: FilterWords())
+    unmasked: tuple[Openable, ...] = Field(
+        title="不脱敏的来电人信息", json_schema_extra={"x-words": "personal_field"}, default=(), max_length=4
+    )
+    format: Literal["xlsx", "csv"] = Field(default="xlsx", title="文件格式")
 
 
 class ApprovalOrder(Order):
     """批准导出: why, and for how many hours the file may be downloaded (by default and at most the installation's)."""
 
-    reason: Line
-    hours: int | None = Field(default=None, ge=1, le=24 * 30)
+    reason: Line = Field(title="理由")
+    hours: int | None = Field(title="可下载时长（小时）", default=None, ge=1, le=24 * 30)
 
 
 class AlreadyDecided(RuleBroken):

@@ -272,6 +272,8 @@ def _conceal_one(session: Session, sealer: Sealer, ticket: Ticket, beside: list[
         _conceal_beside(session, table, row, mask)
     if originals:
         _keep_originals(session, sealer, ticket, originals)
+        forgotten = text("DELETE FROM likeness WHERE ticket_id = :id")  # made anew of the masked words
+        session.execute(forgotten, {"id": ticket.id})
     return bool(originals)
 
 

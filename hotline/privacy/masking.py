@@ -51,6 +51,14 @@ def mask_name(name: str | None) -> str | None:
     return None if not name else name[0] + STAR * max(1, min(len(name) - 1, 2))
 
 
+def mask_email(address: str | None) -> str | None:
+    """The first character and the domain: `t***@example.gov.cn`."""
+    if address is None:
+        return None
+    name, _, host = address.rpartition("@")
+    return f"{name[:1]}{STAR * 3}@{host}"
+
+
 def mask_id_number(number: str | None) -> str | None:
     """The first three characters and the last two."""
     if number is None:

@@ -35,7 +35,10 @@ from hotline.privacy.sealing import (
     SealBroken,
     Sealer,
     key_of,
+    of_call,
     of_caller,
+    of_contact,
+    of_form_draft,
     of_original,
     of_peer,
     of_subscription,
@@ -62,6 +65,11 @@ class Store:
     name: str
     context: Callable[[Any, str], str]
     indexed: bool = False
+
+
+def _owner_and_form(name: str) -> tuple[int, str]:
+    person_id, _, form = name.partition(":")
+    return int(person_id), form
 
 
 STORES: Final = (
@@ -97,6 +105,31 @@ STORES: Final = (
         ("secret",),
         "t.id",
         lambda row, _: of_peer(row.name),
+    ),
+    Store(
+        "来电号码",
+        "calls",
+        ("id",),
+        ("caller_phone",),
+        "t.call_key",
+        lambda row, _: of_call(bytes(row.name)),
+        indexed=True,
+    ),
+    Store(
+        "表单草稿",
+        "form_drafts",
+        ("id",),
+        ("sealed",),
+        "t.person_id || ':' || t.form",
+        lambda row, _: of_form_draft(*_owner_and_form(row.name)),
+    ),
+    Store(
+        "通知联系人",
+        "contacts",
+        ("id",),
+        ("address",),
+        "t.id",
+        lambda row, _: of_contact(row.name),
     ),
     Store(
         "订阅密钥",

@@ -221,6 +221,21 @@ def of_subscription(column: str, subscription_id: int) -> str:
     return f"subscriptions.{column}:{subscription_id}"
 
 
+def of_contact(contact_id: int) -> str:
+    """What the address of somebody who is sent notices is sealed for."""
+    return f"contacts.address:{contact_id}"
+
+
+def of_call(call_key: bytes) -> str:
+    """What the caller's number of one call is sealed for."""
+    return f"calls.caller_phone:{call_key.hex()}"
+
+
+def of_form_draft(person_id: int, form: str) -> str:
+    """What a person's unfinished form is sealed for."""
+    return f"form_drafts:{person_id}:{form}"
+
+
 # --- the demo's logins ---------------------------------------------------------------------------------------------------
 
 

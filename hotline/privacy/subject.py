@@ -10,6 +10,7 @@ from hotline.access import Actor
 from hotline.auditing import audit
 from hotline.auditing.trail import AuditEntry, Unsealing
 from hotline.case import Office
+from hotline.desks.tables import Call
 from hotline.models import (
     Assignment,
     Attachment,
@@ -65,7 +66,27 @@ def report(
         },
         algorithm=office.policy.algorithm,
     )
-    return {"phone": phone, "made_at": at, "purpose": purpose, "tickets": told}
+    calls = _calls(session, office.sealer, phone)
+    return {"phone": phone, "made_at": at, "purpose": purpose, "tickets": told, "calls": calls}
+
+
+def _calls(session: Session, sealer: Sealer, phone: str) -> list[dict[str, Any]]:
+    """The calls from this number that still have it."""
+    rows = session.execute(
+        select(Call, col(Platform.name))
+        .join(Platform, col(Platform.id) == col(Call.platform_id))
+        .where(col(Call.phone_index).in_(sealer.indexes(phone)))
+        .order_by(col(Call.ringing_at), col(Call.id))
+    )
+    return [
+        {
+            "platform": platform,
+            "ringing_at": call.ringing_at,
+            "answered_at": call.answered_at,
+            "ended_at": call.ended_at,
+        }
+        for call, platform in rows
+    ]
 
 
 def _ticket(session: Session, office: Office, ticket: Ticket, digits: str) -> dict[str, Any]:
@@ -215,7 +236,11 @@ def as_text(found: dict[str, Any]) -> str:
     lines = [
         "个人信息查询报告",
         f"电话：{found['phone']}    出具时间：{_at(found['made_at'])}    目的：{found['purpose']}",
-        f"共有 {len(found['tickets'])} 个工单。",
+        f"共有 {len(found['tickets'])} 个工单，{len(found['calls'])} 次来电记录。",
+    ]
+    lines += [
+        f"来电：{_at(call['ringing_at'])}，{call['platform']}，{'已接通' if call['answered_at'] else '未接通'}"
+        for call in found["calls"]
     ]
     for ticket in found["tickets"]:
         lines += ["", *_ticket_lines(ticket)]

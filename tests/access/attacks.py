@@ -414,6 +414,12 @@ def _(s: Scene) -> Iterable[str]:
     yield dump(s.api.world.engine, "outbox")
 
 
+@way("live updates from the beginning, and who has the ticket open")
+def _(s: Scene) -> Iterable[str]:
+    yield from s.answers("/live", *UNITS, params={"after": "1", "seconds": 0})
+    yield from s.posts(f"/tickets/{s.number}/presence", {"doing": "viewing"}, *UNITS)
+
+
 @way("the ledger as it lies in the database")
 def _(s: Scene) -> Iterable[str]:
     yield dump(s.api.world.engine, "ledger")

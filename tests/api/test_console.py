@@ -67,3 +67,9 @@ def test_an_installation_without_it_says_why(tmp_path: Path) -> None:
         assert said.status_code == 404
         assert "本次安装不含网页工作台" in said.text
         assert "npm ci failed &lt;1&gt;" in said.text
+
+
+def test_a_script_may_run_as_a_worker_that_asks_only_us(client: TestClient) -> None:
+    policy = client.get("/console/assets/main-1a2b.js").headers["content-security-policy"]
+    assert "connect-src 'self'" in policy
+    assert "default-src 'none'" in policy

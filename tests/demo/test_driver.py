@@ -29,6 +29,7 @@ from hotline.organisation import OrgUnit, Person, Platform
 from hotline.people import accounts
 from hotline.settings import Settings
 from hotline.storage.store import make_engine
+from knowledge_base.demo import SHELF
 from workflow.deadlines import CHINA
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act, Level, Role, State
@@ -78,7 +79,7 @@ def test_every_state_comes_about_by_real_acts(database_url: str, settings: Setti
 
 def test_the_demo_people_start_with_breaks_no_rule(database_url: str, settings: Settings) -> None:
     """As many tickets as `run.py` fills: rare meetings of acts come about only at that size."""
-    driver.reset_and_fill(database_url, settings, now=NOW, progress=False)
+    driver.reset_and_fill(database_url, settings, now=NOW, progress=False, shelf=SHELF)
     with _session(database_url) as session:
         tickets = session.execute(select(func.count()).select_from(Ticket)).scalar_one()
         assert tickets == driver.TICKETS

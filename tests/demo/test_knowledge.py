@@ -1,4 +1,4 @@
-"""The demo's knowledge went through the real steps, and stands as a knowledge base does."""
+"""The demo's knowledge went through the real steps, is told from and asked about, and stands as a knowledge base does."""
 
 from collections import Counter
 from datetime import timedelta
@@ -9,11 +9,26 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline import reference
-from hotline.demo import organisation
-from knowledge_base import demo
-from knowledge_base.models import Article, ArticleStep, ArticleVersion
+from hotline.demo import driver, organisation
+from hotline.models import Ticket
+from hotline.settings import Settings
+from hotline.storage.store import make_engine
+from knowledge_base import freshness
+from knowledge_base.demo import SHELF
+from knowledge_base.models import Article, ArticleStep, ArticleVersion, Recall, Telling, UnitQuestion
 from tests import world as w
-from workflow.vocabulary import ArticleKind, KnowledgeStep, Relation, VersionState
+from workflow.deadlines import local_day
+from workflow.vocabulary import (
+    ArticleKind,
+    KnowledgeStep,
+    QuestionState,
+    RecallReason,
+    Relation,
+    Role,
+    State,
+    Upkeep,
+    VersionState,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,7 +41,7 @@ def test_the_demo_has_articles_of_every_kind_with_every_step(engine: "Engine", t
         reference.load_shipped(session)
         organisation.create(session)
         organisation.issue_logins(session, b"k" * 32, NOW)
-        count = demo.stock(session, organisation.roster(session, 1), NOW - timedelta(days=183), NOW)
+        count = SHELF.stock(session, organisation.roster(session, 1), NOW - timedelta(days=183), NOW)
         session.commit()
         rows = session.execute(
             select(Article, ArticleVersion).join(
@@ -47,3 +62,61 @@ def test_the_demo_has_articles_of_every_kind_with_every_step(engine: "Engine", t
         assert len(publishers) == states[VersionState.PUBLISHED] + states[VersionState.SUPERSEDED]
         assert all(writers[s.article_id, s.version] != s.actor for s in publishers)
         assert max(s.at for s in steps) < NOW
+
+
+END = w.china("2026-11-21 12:24")
+
+
+def test_the_half_year_leaves_something_on_every_screen_of_the_knowledge_base(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    driver.reset_and_fill(database_url, settings, now=END, tickets=450, seed=7, progress=False, shelf=SHELF)
+    with Session(make_engine(database_url, pool_size=1)) as session:
+        _check_tellings(session)
+        _check_recalls(session)
+        _check_questions(session)
+        _check_upkeep(session)
+
+
+def _check_tellings(session: Session) -> None:
+    rows = session.execute(
+        select(Telling, ArticleVersion, Ticket)
+        .join(
+            ArticleVersion,
+            (col(ArticleVersion.article_id) == col(Telling.article_id))
+            & (col(ArticleVersion.version) == col(Telling.version)),
+        )
+        .join(Ticket, col(Ticket.id) == col(Telling.ticket_id))
+    ).all()
+    assert len(rows) > 90
+    for telling, version, ticket in rows:
+        assert version.published_at is not None
+        assert version.published_at <= telling.told_at, "published when it was told"
+        assert version.ended_at is None or telling.told_at <= version.ended_at, "and not replaced yet"
+        assert version.valid_until is None or local_day(telling.told_at) <= version.valid_until
+        assert ticket.state in (State.ANSWERED, State.ARCHIVED)
+
+
+def _check_recalls(session: Session) -> None:
+    owed = session.execute(select(Recall)).scalars().all()
+    assert {recall.reason for recall in owed} == set(RecallReason)
+    assert {recall.settled_at is not None for recall in owed} == {True, False}
+    again = [t for t in session.execute(select(Telling)).scalars() if t.told_by.find("回访") >= 0]
+    assert again, "some were told anew, by the callback staff"
+
+
+def _check_questions(session: Session) -> None:
+    asked = session.execute(select(UnitQuestion)).scalars().all()
+    assert {q.state for q in asked} == {QuestionState.ASKED, QuestionState.ANSWERED, QuestionState.ADOPTED}
+    assert {q.lapsed_at is not None for q in asked} == {True, False}
+
+
+def _check_upkeep(session: Session) -> None:
+    hotlines = organisation.roster(session, 7)
+    kinds = set()
+    for code in ("00", "01"):
+        editor = hotlines[code].staff[Role.EDITOR][0]
+        kinds |= {item.kind for item in freshness.upkeep(session, editor, END)}
+    seen_once_the_server_runs = {Upkeep.DUPLICATE, Upkeep.CONTRADICTION, Upkeep.DEAD_LINK}
+    assert kinds == set(Upkeep) - seen_once_the_server_runs

@@ -10,9 +10,10 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from hotline import intake
-from hotline.access import SYSTEM
+from hotline.access import SYSTEM, Actor
 from hotline.auditing import audit
-from hotline.case import Office
+from hotline.case import Desk, Office
+from hotline.desks import calls, keeping
 from hotline.exporting.exports import files_of
 from hotline.models import Ticket
 from hotline.orders import AcceptOrder, Caller
@@ -25,7 +26,7 @@ from hotline.privacy.rotation import Rotation, check_ring
 from hotline.privacy.sealing import Sealer
 from hotline.storage.blobs import BlobStore
 from tests.world import World, china, demand
-from workflow.vocabulary import Act
+from workflow.vocabulary import Act, Role
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -253,3 +254,27 @@ def test_another_rings_database_is_refused(house: House, tmp_path: Path) -> None
         rotation.rotate(Suite.AES, quiet)
     assert house.opened(house.office.sealer) == expected(1)
     assert audit.NOWHERE == 0
+
+
+def test_calls_and_unfinished_forms_are_sealed_anew_and_found_again(house: House) -> None:
+    with Session(house.world.engine) as session:
+        agent = house.world.desk(session, "agent", AT)
+        machine = Actor(
+            "platform_machine", 1, "测试话务平台", frozenset({Role.AGENT}), house.world.platforms["01"]
+        )
+        cti = Desk(session, machine, AT, house.office)
+        calls.report(cti, calls.CallReport(call_id="c-1", number="13900000001", agent="agent"))
+        keeping.save_draft(agent, "take:1", keeping.DraftOrder(content={"phone": "13900000001"}))
+        session.commit()
+    done = house.rotation().rotate(Suite.SM, quiet)
+    assert done.broken == []
+    uses = {use.key.id: use.rows for use in house.rotation().uses()}
+    assert uses[1] == 0
+    office = house.fresh_office()
+    with Session(house.world.engine) as session:
+        agent = Desk(session, house.world.actor(session, "agent"), AT, office)
+        shown = calls.current(agent)
+        assert shown is not None
+        assert shown.number == "13900000001"
+        assert shown.call.phone_index in office.sealer.indexes("13900000001")
+        assert keeping.read_draft(agent, "take:1")[1] == {"phone": "13900000001"}
