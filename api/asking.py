@@ -32,7 +32,7 @@ class RecallView(BaseModel):
     reason_label: str = Field(examples=["答复已更正"])
     question: str
     told: str = Field(description="当时告知的版本", examples=["12@3"])
-    told_answer: str
+    told_answer: str = Field(description="当时读给来电人听的文字")
     told_by: str
     told_at: datetime
     by: str = Field(description="使其失效的版本", examples=["12@4"])

@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from api import cli_audit, cli_calls, cli_exchange, cli_keys, cli_knowledge, cli_notify, cli_people
+from api import (
+    cli_audit,
+    cli_calls,
+    cli_exchange,
+    cli_keys,
+    cli_knowledge,
+    cli_notify,
+    cli_people,
+    cli_reports,
+)
 from api.cli_output import AsJson, say
 from calendar_cn.arrangements import ArrangementInvalid
 from calendar_cn.working_days import CalendarRange, WorkCalendar
@@ -46,6 +55,7 @@ app.command("recordings")(cli_audit.recordings)
 app.command("call")(cli_calls.call)
 app.add_typer(cli_keys.keys_app, name="keys")
 app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
+app.add_typer(cli_reports.reports_app, name="reports")
 app.add_typer(cli_notify.notify_app, name="notify")
 app.command("conceal")(cli_keys.conceal)
 app.command("subject-report")(cli_keys.subject_report)

@@ -209,6 +209,18 @@ GRANTS: Final[dict[str, Grant]] = {
     "list_notices": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "answer_notice": Grant(UNIT_STAFF, Scope.SUPERVISION),
     "list_emergencies": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    # figures and reports
+    "list_indicators": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
+    "read_figures": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
+    "indicator_tickets": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
+    **{
+        name: Grant(frozenset({R.SUPERVISOR, R.AUDITOR}), Scope.REPORTS)
+        for name in ("list_report_views", "list_reports", "read_report", "diff_report")
+    },
+    **{
+        name: Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS)
+        for name in ("save_report_view", "draft_report", "review_report", "file_report", "restate_report")
+    },
     # audit, exports, retention
     "list_audit": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),
     "list_alerts": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),

@@ -38,6 +38,8 @@ from api import (
     problems,
     public,
     reference,
+    report_filing,
+    reports,
     scheduler,
     searching,
     session,
@@ -156,6 +158,8 @@ def _v1() -> APIRouter:
         v1.include_router(part)
     desks = (lookups.router, calls.router, likeness.router, catalogue.router, worklists.router, public.router)
     for part in (people.router, structure.router, callers.router, *desks):
+        v1.include_router(part)
+    for part in (reports.router, report_filing.router):  # the first names what is no report's key
         v1.include_router(part)
     for part in (subscriptions.router, notifying.router, events.router, live.router, batch.router):
         v1.include_router(part)

@@ -74,6 +74,7 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "too_large": (413, "请求过大"),
     "file_altered": (409, "文件内容已变"),
     "cursor_too_old": (410, "游标已过期"),
+    "still_counting": (503, "正在汇总"),
     "too_many_streams": (429, "打开的实时更新过多"),
 }
 

@@ -22,6 +22,7 @@ from hotline.exchange import due_soon, presence, retention
 from hotline.exporting import exports
 from hotline.notifying import sending as notice_sending
 from hotline.people import clients, lockout, oidc, sessions
+from hotline.reporting import duties, refresh
 from knowledge_base import neighbours, questions, recalls, sending, sources
 
 log = logging.getLogger("hotline.ticker")
@@ -75,6 +76,9 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_drafts", 3600, lambda session, _office, at: keeping.forget_drafts(session, at)),
     Job("note_likeness", 600, lambda session, _office, at: likeness.catch_up(session, at)),
     Job("forget_likeness", 3600, lambda session, _office, at: likeness.forget(session, at)),
+    Job("count_figures", 3, refresh.count),
+    Job("draft_reports", 600, duties.draft_due),
+    Job("remind_reports", 60, duties.remind),
     Job("push_knowledge", 5, sending.push_due),
     ProcessJob("follow_knowledge", 1, lambda session, runtime, at: runtime.library.follow(session, at)),
     ProcessJob(

@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlmodel import col
 
 from api.acts import NEW_TICKET_EXAMPLE
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline import orders as o
+from hotline.organisation import Platform
 from hotline.shapes import ActResult
 from hotline.views import Reader
 from knowledge_base import articles, finding, freshness, neighbours, telling
@@ -152,8 +155,12 @@ def report_miss(order: finding.Unanswered, edge: EdgeDep) -> Response:
 
 
 def _platform_codes(edge: Edge, found: Sequence[Found]) -> dict[int, str]:
-    platforms, _ = articles.names_of(edge.session, {each.article.id: each.article for each in found})
-    return {platform.id: platform.code for platform in platforms.values()}
+    homes = {each.article.platform_id for each in found}
+    return dict(
+        edge.session.execute(
+            select(col(Platform.id), col(Platform.code)).where(col(Platform.id).in_(homes))
+        ).all()
+    )
 
 
 def found_view(found: Found, codes: dict[int, str]) -> FoundView:

@@ -243,14 +243,29 @@ class Tailer:
             everybody = tuple(stream for alike in self._streams.values() for stream in alike)
             self._call(self._hand, [(everybody, reset(newest, "too_old"), 1)], newest)
             return False
-        portions = []
+        portions: list[tuple[Sequence[Stream], bytes, int]] = []
         for alike in self._streams.values():
             chunk, count = facts_for(session, self._runtime, next(iter(alike)).actor, batch)
             if count:
                 portions.append((tuple(alike), chunk, count))
         self._cursor = batch.next
+        portions += self._calls_of(batch)
         self._call(self._hand, portions, batch.next)
         return batch.full
+
+    def _calls_of(self, batch: live.Batch) -> list[tuple[Sequence[Stream], bytes, int]]:
+        """Calls, each to the screens of the person whose seat it is; whoever was away asks `GET /calls/current`."""
+        if not batch.calls:
+            return []
+        seats: dict[str, list[Stream]] = {}
+        for alike in self._streams.values():
+            for stream in alike:
+                seats.setdefault(stream.actor.key, []).append(stream)
+        return [
+            (streams, event("call", {"kind": each.kind, "call": each.call, "state": each.state}), 1)
+            for each in batch.calls
+            if (streams := seats.get(f"person:{each.person_id}"))
+        ]
 
     def _tell_presence(self, session: Session, joined: Sequence[Stream]) -> None:
         """Who came and left, to all; who is there, to those who just joined."""

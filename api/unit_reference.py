@@ -9,6 +9,7 @@ from api.events import LONGEST_WAIT
 from hotline.exchange.deliveries import BREAKER, GIVE_UP, REFUSED_WAITS, WAITS
 from hotline.exchange.envelopes import CATALOGUE, TESTED, example
 from hotline.exchange.feed import MOST as MOST_EVENTS
+from hotline.notifying.wording import templates
 from hotline.settings import LEAST_EVENT_DAYS
 from workflow.lifecycle import MOVES
 from workflow.statute import cite
@@ -64,7 +65,18 @@ _PART: Final = """# 承办单位系统对接手册
 `hotline unit-check --url <地址> --secret <密钥>` 逐一播放全部事件和错误签名、过时时间戳、重复、乱序、超时重发、同时到来等情形，打印结果；
 不合格时退出码为 1。示例接收程序：`examples/unit_receiver.py`。
 
-## 二、办理工单
+## 二、没有系统的：电子邮件和短信
+
+本单位负责人或管理员登记通知联系人（`POST /api/v1/contacts` 或 `hotline notify add`），同样的事件以电子邮件或短信告知。地址加密保存，只显示脱敏的；
+内容只有编号、单位和期限，**没有来电人信息**，办理须登录工作台。没有选择类型的联系人收到下表中常用的；短信在免打扰时段（缺省 21:00 至次日 08:00）
+只发紧急的和应急事件的工单，其余次日早上发出。短信 70 字以内一条，更长的每 67 字一条。是否送达见工单时间线和 `GET /api/v1/notifications`；
+失败、放弃的可以重发。同一通知重试时 `Message-ID`（短信网关的 `id`）不变。
+
+| 类型 | 常用 | 紧急 | 短信内容 |
+|---|---|---|---|
+{texts}
+
+## 三、办理工单
 
 令牌以 OAuth 2.0 客户端凭据换取（`POST /api/v1/oauth/token`）。每个动作一个地址：`POST /api/v1/tickets/{{编号}}/<动作>`，
 带 `Idempotency-Key`（同一请求重试得到首次的结果）和 `If-Match`（上次看到的版本）。应答含新状态、版本和此刻可进行的动作 `acts`。
@@ -78,6 +90,17 @@ _PART: Final = """# 承办单位系统对接手册
 
 `POST /api/v1/batch`，至多 {items} 项，每项独立：各自的权限、版本、事务和结果，一项不成不影响其他项；每项可带 `key`，整批重发时已办理的得到首次的结果。
 """
+
+
+_FIELD_LABELS: Final = {
+    "number": "工单编号",
+    "unit": "单位",
+    "due": "期限",
+    "period": "时限种类",
+    "question": "提问编号",
+    "article": "条目",
+    "notice": "通报编号",
+}
 
 
 def page() -> str:
@@ -98,9 +121,19 @@ def page() -> str:
             for kind, told in CATALOGUE.items()
             if told.to_units and kind != TESTED
         ),
+        texts="\n".join(
+            f"| `{kind}` | {'是' if each.usual else ''} | {'是' if each.urgent else ''} | {_shown(each.sms)} |"
+            for kind, each in templates().items()
+            if kind in CATALOGUE
+        ),
         acts="\n".join(_act(route) for route in ACT_ROUTES if _of_units(route.act)),
         items=MOST_ITEMS,
     )
+
+
+def _shown(text: str) -> str:
+    """A template's text with its fields in Chinese."""
+    return text.format_map({name: f"〔{label}〕" for name, label in _FIELD_LABELS.items()})
 
 
 def _of_units(act: Act) -> bool:

@@ -233,10 +233,8 @@ def _entries(session: Session, told: dict[int, int], article_ids: set[int] | Non
     if article_ids is not None:
         statement = statement.where(col(Article.id).in_(article_ids))
     rows = session.execute(statement.execution_options(yield_per=_STREAM))
-    for chunk in rows.partitions():
-        for article, version, unit, area in chunk:
-            yield entry_of(article, version, unit, area, told.get(article.id, 0))
-        session.expunge_all()
+    for article, version, unit, area in rows:  # the session holds them weakly: those behind us are let go
+        yield entry_of(article, version, unit, area, told.get(article.id, 0))
 
 
 def entry_of(article: Article, version: ArticleVersion, unit: str | None, home: str, told: int) -> Entry:

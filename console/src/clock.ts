@@ -20,6 +20,21 @@ export const fullTime = (at: string | Date | null | undefined): string => (at ? 
 export const dayOf = (at: string | Date | null | undefined): string => (at ? DAY.format(new Date(at)) : "");
 export const spokenDay = (at: string | Date): string => WEEKDAY.format(new Date(at));
 
+/** When a period ends: «12月4日周五 24时» where it is the end of a day (which is 0:00 of the next), else to the minute. */
+export function dueTime(at: string | Date): string {
+  const time = new Date(at).getTime();
+  const midnight = chinaLocal(new Date(time)).endsWith("T00:00");
+  return midnight ? `${spokenDay(new Date(time - 1000))} 24时` : `${spokenDay(new Date(time))} ${chinaLocal(new Date(time)).slice(11)}`;
+}
+
+/** An instant as an input for date and time shows it, in China wherever the browser stands: «2026-02-24T10:05». */
+export function chinaLocal(at: string | Date | null | undefined): string {
+  const time = at ? new Date(at).getTime() : NaN;
+  return Number.isNaN(time) ? "" : new Date(time + 8 * 3_600_000).toISOString().slice(0, 16);
+}
+/** What such an input says, as an instant; nothing where it says nothing. */
+export const fromChina = (said: string): string | undefined => (said ? `${said.length === 16 ? `${said}:00` : said}+08:00` : undefined);
+
 /** «还剩 3 小时 20 分» or «超期 2 天»: natural hours between now and `due`. */
 export function span(due: string | Date, at: Date): string {
   const minutes = Math.floor(Math.abs(new Date(due).getTime() - at.getTime()) / 60_000);

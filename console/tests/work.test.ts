@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { merged, nextAfter, useWork, type Line } from "@/parts/work";
 
 const line = (number: string, version = 1) => ({ number, version }) as unknown as Line;
@@ -49,6 +49,20 @@ describe("working through a queue", () => {
     await work.refresh(); // told by the stream
     await work.advance(); // the act's own answer
     expect(work.current.value).toBe("c");
+  });
+  it("waits with a quiet reading for the one somebody asked for", async () => {
+    const answers: ((page: { items: Line[]; next: null }) => void)[] = [];
+    const work = useWork(() => new Promise((answer) => answers.push(answer)));
+    const begun = work.begin("b");
+    const quiet = work.refresh();
+    expect(answers).toHaveLength(1);
+    answers[0]!({ items: lines("a", "b"), next: null });
+    await begun;
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    answers[1]!({ items: lines("x", "a", "b"), next: null });
+    await quiet;
+    expect(work.current.value).toBe("b");
+    expect(numbers(work.rows.value)).toBe("xab");
   });
   it("says what failed, and nothing when only a quiet reading did", async () => {
     let down = true;

@@ -19,7 +19,7 @@ from sqlmodel import Session, col
 
 from hotline import reference, supervision
 from hotline.case import Office
-from hotline.demo import duties, organisation, plan
+from hotline.demo import duties, notified, organisation, plan
 from hotline.demo import floor as floors
 from hotline.demo.pace import DAY, at_time
 from hotline.demo.shelf import Bare, Shelf
@@ -227,6 +227,7 @@ def _fill(
                     shelf.pass_time(session, office, hotlines, slept, instant, now)
                 slept = instant
     with Session(engine) as session:
+        notified.tell(session, office, settings, now)
         logins = _logins(session, settings, now)
         session.execute(text("DELETE FROM people WHERE login = :login"), {"login": _MARK})
         session.execute(text("SET LOCAL hotline.rewriting = 'meant'"))

@@ -113,6 +113,12 @@ CATALOGUE: Final[dict[str, Kind]] = {
     outbox.CALL_ENDED: _kind("来电结束", _OF_PLATFORM, to_units=False),
     outbox.EVALUATED: _kind("来电人评价", _OF_PLATFORM, to_units=False),
     outbox.APPEALED: _kind("来电人异议", _OF_PLATFORM, to_units=False),
+    outbox.REPORT_DRAFTED: _kind(
+        "报告待审核", "月、季、年报已自动起草（第二十七条），请督办主管审核、报送。", to_units=False
+    ),
+    outbox.REPORT_DUE_SOON: _kind("报告即将到期", "报送期限将届满（第二十七条）。", to_units=False),
+    outbox.REPORT_LAPSED: _kind("报告逾期未报送", "报送期限已届满，自届满时起计为逾期。", to_units=False),
+    outbox.REPORT_FILED: _kind("报告已报送", "数据已定格；此后的变动以更正报告报送。", to_units=False),
     TESTED: _kind("连通测试", "管理员发起的连通测试，答复 2xx 即可，不涉及工单。"),
 }
 
@@ -160,6 +166,8 @@ class EventData(BaseModel):
     due_at: datetime | None = None
     call: int | None = Field(default=None, description="来电，只发给平台")
     notice: int | None = Field(default=None, description="通报")
+    report: int | None = Field(default=None, description="统计报告，只发给平台")
+    period: str | None = Field(default=None, description="统计期，首日..末日")
 
 
 class Envelope(BaseModel):
@@ -244,6 +252,19 @@ def example(
         data = {"question": 7, "due_on": "2026-03-04", "due_at": "2026-03-04T16:00:00+00:00"}
     elif kind in outbox.KNOWLEDGE.values():
         data = {"article": 7, "version": 2, "name": "7@2"}
+    elif kind.startswith("report."):
+        clock = {
+            "kind": "period_report",
+            "unit": None,
+            "due_on": "2026-03-06",
+            "due_at": "2026-03-06T16:00:00+00:00",
+        }
+        data = {
+            "report": 12,
+            "period": "2026-02-01..2026-02-28",
+            "clock": clock | {"lapsed": kind == outbox.REPORT_LAPSED},
+        }
+        data |= {"due_on": clock["due_on"], "due_at": clock["due_at"]}
     elif kind.startswith("call."):
         data = {"call": 31, "state": "ringing"}
     elif kind != TESTED:

@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 from hotline.access import Actor, sees_every_part, sees_placed
 from hotline.batches import among
 from hotline.case import Directory
+from hotline.exchange import outbox
 from hotline.exchange.envelopes import kinds_for
 from hotline.models import Assignment, Ticket
 from workflow.vocabulary import AssignmentRole, AssignmentStatus
@@ -76,10 +77,21 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """A call (来电) at one person's seat began to ring, was answered or ended: theirs alone to know."""
+
+    person_id: int
+    kind: str
+    call: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What happened behind a cursor, in order, where it happened, and the cursor behind it; `full`: there may be more."""
 
     facts: list[Happened]
+    calls: list[Called]
     placed: dict[int, Placed]
     next: int
     full: bool
@@ -95,12 +107,18 @@ def read(session: Session, after: int, most: int, until: int | None = None) -> B
         for _, group in groupby((r for r in rows if r.ticket_id is not None), key=_same_fact)
     ]
     placed = place(session, {each.ticket_id for each in facts})
-    return Batch(facts, placed, rows[-1].position if rows else after, len(rows) == most)
+    calls = [
+        Called(row.person_id, row.type, row.call, row.state)
+        for row in rows
+        if row.type in outbox.CALLS and row.person_id is not None
+    ]
+    return Batch(facts, calls, placed, rows[-1].position if rows else after, len(rows) == most)
 
 
 _READ: Final = """
 SELECT position, ticket_id, ticket_seq, type, unit_id, echo, occurred_at,
-    data->>'state' AS state, CAST(data->>'version' AS int) AS version
+    data->>'state' AS state, CAST(data->>'version' AS int) AS version,
+    CAST(data->>'person' AS bigint) AS person_id, CAST(data->>'call' AS bigint) AS call
 FROM outbox WHERE position > :after AND position <= :until ORDER BY position LIMIT :most
 """
 

@@ -75,8 +75,13 @@ ACCOUNTABILITY_ISSUED: Final = "accountability.issued"
 CALL_RINGING: Final = "call.ringing"
 CALL_ANSWERED: Final = "call.answered"
 CALL_ENDED: Final = "call.ended"
+CALLS: Final = frozenset({CALL_RINGING, CALL_ANSWERED, CALL_ENDED})
 EVALUATED: Final = "ticket.evaluated"
 APPEALED: Final = "ticket.appealed"
+REPORT_DRAFTED: Final = "report.drafted"
+REPORT_DUE_SOON: Final = "report.due_soon"
+REPORT_LAPSED: Final = "report.lapsed"
+REPORT_FILED: Final = "report.filed"
 ECHOED: Final = frozenset(
     {
         EVENTS[Act.RECORD_CALLBACK],

@@ -27,11 +27,18 @@ BATCH: Final = 500
 
 
 def derive(
-    session: Session, senders: Senders, at: datetime, *, public_url: str | None = None, batch: int = BATCH
+    session: Session,
+    senders: Senders,
+    at: datetime,
+    *,
+    public_url: str | None = None,
+    batch: int = BATCH,
+    stale: timedelta = STALE,
 ) -> int:
     """Write a notice for whoever is to be told of the next `batch` positions of the feed; how many positions were looked at.
 
-    Nothing where another process is deriving. `public_url` is the hotline's own address, for links. The caller commits.
+    Nothing where another process is deriving. `public_url` is the hotline's own address, for links; what happened longer ago than
+    `stale` is told to nobody. The caller commits.
     """
     upto = _cursor(session)
     if upto is None:
@@ -40,7 +47,7 @@ def derive(
     until = min(feed.newest(session), upto.position + batch)
     if until <= upto.position:
         return 0
-    rows = session.execute(text(_TOLD), _values(upto.position, until, at)).all()
+    rows = session.execute(text(_TOLD), _values(upto.position, until, at - stale)).all()
     contacts = _contacts(session, {row.contact_id for row in rows})
     notices = [_notice(row, contacts[row.contact_id], senders, at, public_url) for row in rows]
     if notices:
@@ -65,12 +72,12 @@ def _cursor(session: Session) -> NotifiedUpTo | None:
     return session.execute(locked).scalar_one_or_none()
 
 
-def _values(after: int, until: int, at: datetime) -> dict[str, Any]:
+def _values(after: int, until: int, since: datetime) -> dict[str, Any]:
     usual = set(wording.usual_kinds())
     return {
         "after": after,
         "until": until,
-        "since": at - STALE,
+        "since": since,
         "unit_kinds": [kind for kind in kinds_for(unit=True) if kind in wording.templates()],
         "kinds": wording.kinds_to_choose(unit=False),
         "usual": sorted(usual),
@@ -81,7 +88,9 @@ def _values(after: int, until: int, at: datetime) -> dict[str, Any]:
 _WANTED: Final = """
     c.active AND c.removed_at IS NULL AND c.created_at <= o.occurred_at AND o.occurred_at > :since
     AND o.position > :after AND o.position <= :until
+    AND NOT (o.type = 'ticket.reminded' AND o.data @> '{"rung": 0}' AND (c.kinds = '[]' OR c.kinds @> '["clock.lapsed"]'))
 """
+# the ladder's first rung comes with the lapse itself: whoever is told of that is not told twice
 _TOLD: Final = f"""
 WITH told AS (
     SELECT o.id AS event_id, c.id AS contact_id

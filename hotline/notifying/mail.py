@@ -230,6 +230,8 @@ def _trouble(error: Exception) -> str:
         return "邮件服务器拒绝连接"
     if isinstance(error, TimeoutError):
         return "邮件服务器应答超时"
+    if isinstance(error, FileNotFoundError):
+        return "没有 HOTLINE_SMTP_CA_FILE 所指的文件"
     if isinstance(error, ssl.SSLCertVerificationError):
         return "邮件服务器的证书无法验证"
     if isinstance(error, ssl.SSLError):

@@ -108,9 +108,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     # what happened before there were contacts is told to nobody
-    op.execute(
-        "INSERT INTO notified_up_to (id, position) SELECT 1, coalesce(max(position), 0) FROM outbox"
-    )
+    op.execute("INSERT INTO notified_up_to (id, position) SELECT 1, coalesce(max(position), 0) FROM outbox")
 
 
 def downgrade() -> None:

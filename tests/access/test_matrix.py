@@ -86,6 +86,7 @@ def test_every_operation_has_a_row_and_every_row_an_operation(app: tuple[FastAPI
     assert {operation for operation, _, _ in calls(app[0])} == set(expected())
 
 
+@pytest.mark.timeout(1200)  # some seven thousand requests
 def test_the_whole_matrix(
     app: tuple[FastAPI, w.World], record_property: Callable[[str, object], None]
 ) -> None:

@@ -298,6 +298,15 @@ def test_every_kind_that_is_written_is_in_the_catalogue() -> None:
     written = {*outbox.EVENTS.values(), *outbox.KNOWLEDGE.values(), questions.ASKED, questions.DUE}
     written |= {questions.ANSWERED, questions.ADOPTED, outbox.LAPSED, outbox.DUE_SOON, outbox.CLOCK_MOVED}
     written |= {outbox.MERGED_IN, outbox.MAIN_REPLIED, outbox.RECORDING_DESTROYED, outbox.KNOWLEDGE_REQUESTED}
+    written |= {outbox.ACCOUNTABILITY_ISSUED}
+    written |= {
+        outbox.CALL_RINGING,
+        outbox.CALL_ANSWERED,
+        outbox.CALL_ENDED,
+        outbox.EVALUATED,
+        outbox.APPEALED,
+        questions.MOVED,
+    }
     assert written == set(envelopes.CATALOGUE) - {envelopes.TESTED}
     assert outbox.ALERT_RAISED not in envelopes.CATALOGUE, "alerts stay in the house"
 

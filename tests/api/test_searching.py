@@ -4,7 +4,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,8 +11,9 @@ from sqlalchemy import select, text
 from sqlmodel import Session
 
 from api import scheduler
-from api.wiring import Runtime
+from api.wiring import Runtime, system_clock
 from hotline.storage.store import make_engine
+from knowledge_base import library
 from knowledge_base.library import Library
 from knowledge_base.models import KnowledgeChange, MissedSearch
 from knowledge_base.search.disk import Writer
@@ -291,13 +291,12 @@ def test_nothing_is_counted_while_there_is_no_index(api: Api) -> None:
 
 @contextmanager
 def ticking(api: Api) -> Iterator[None]:
-    """The ticker beside the app, on the real clock."""
-    told: list[datetime] = [api.now]
+    """The ticker beside the app, on the real clock: with another its library counts every second up to now."""
     running = Runtime(
         runtime(api).settings,
         make_engine(str(api.world.engine.url.render_as_string(hide_password=False))),
         api.world.office,
-        lambda: told[0],
+        system_clock,
     )
     ticker = scheduler.start(running)
     try:
@@ -334,3 +333,12 @@ def test_whatever_is_typed_is_answered(api: Api, shelved: dict[str, str]) -> Non
     ):
         assert api.get("/knowledge/search", "agent", params={"q": typed}).status_code in (200, 422), typed
     assert api.get("/knowledge/search", "agent", params={"q": "a" * 301}).status_code == 422
+
+
+def test_an_index_is_built_from_more_articles_than_are_read_at_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_STREAM", 2)
+    put = [shelf.publish(api.world, AT, f"第{n}类许可怎么办理", "到窗口办理。") for n in "甲乙丙丁戊"]
+    assert follow(api) == len(put)
+    assert set(names(find(api, "许可怎么办理"))) == set(put)

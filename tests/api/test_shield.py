@@ -70,6 +70,10 @@ EVERYWHERE = {
 }
 
 
+KEPT = {f"/api/v1/{words}": "no-" for words in ("areas", "categories", "units")} | {"/console/": "no-cache"}
+"""What a browser may keep if it asks each time whether it is still so: public words, the console's page."""
+
+
 def check_headers(answer: Any) -> None:
     headers = answer.headers
     for name, value in EVERYWHERE.items():
@@ -84,7 +88,7 @@ def check_headers(answer: Any) -> None:
     else:
         assert "default-src 'none'" in policy
         assert "fullscreen=()" in headers["permissions-policy"]
-    assert "no-store" in headers["cache-control"]
+    assert KEPT.get(answer.request.url.path, "no-store") in headers["cache-control"]
     for feature in ("microphone", "camera", "geolocation", "payment", "usb", "display-capture"):
         assert f"{feature}=()" in headers["permissions-policy"]
     assert not [name for name in headers if name.startswith("access-control-")]
@@ -98,6 +102,7 @@ def every_route(api: Api) -> Iterator[tuple[str, str]]:
             yield method.upper(), re.sub(r"\{[^}]+\}", "1", path)
 
 
+@pytest.mark.timeout(1200)  # every route, four times
 def test_every_route_answers_everybody_with_the_headers(api: Api) -> None:
     asked = Counter[int]()
     for method, path in every_route(api):
@@ -115,7 +120,8 @@ def test_so_do_pages_probes_absent_addresses_wrong_methods_and_failures(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path, status in (
-        ("/", 200),
+        ("/", 307),
+        ("/console/", 200),
         ("/healthz", 200),
         ("/readyz", 200),
         ("/api/v1/openapi.json", 200),
@@ -158,17 +164,18 @@ def test_what_is_unchanged_keeps_the_policy_it_came_with(api: Api) -> None:
 
 
 def test_a_page_may_not_hold_scripts_in_its_text(api: Api) -> None:
-    page = api.client.get("/")
-    assert "'unsafe-inline'" not in page.headers["content-security-policy"]
-    assert not re.search(r"<script|<style|\son\w+=|javascript:|style=", page.text, re.IGNORECASE)
+    for path in ("/", "/?error=state"):
+        page = api.client.get(path)
+        assert "'unsafe-inline'" not in page.headers["content-security-policy"]
+        inline = r"<script(?![^>]*\ssrc=)|<style|\son\w+=|javascript:|style="
+        assert not re.search(inline, page.text, re.IGNORECASE)
 
 
 def test_the_page_repeats_nothing_of_the_request(api: Api) -> None:
-    answer = api.client.get(
-        "/?<script>", headers={"X-Forwarded-Host": "evil.example", "Referer": "evil.example"}
-    )
-    assert "evil" not in answer.text
-    assert "<script" not in answer.text
+    for path in ("/?evil<i>", "/?error=evil<i>"):
+        answer = api.client.get(path, headers={"X-Forwarded-Host": "evil.example", "Referer": "evil.example"})
+        assert "evil" not in answer.text + str(answer.url.host) + str(answer.headers)
+        assert "<i>" not in answer.text
 
 
 def behind(base_url: str = "http://testserver", **settings: Any) -> TestClient:
@@ -424,8 +431,12 @@ def test_threads_together_get_no_more_than_one_alone() -> None:
 
 def test_too_much_is_told_with_the_wait_and_recorded_once(opened: Opened) -> None:
     api = opened(requests_per_minute=10)
-    answers = [api.get("/me", "agent") for _ in range(15)]
-    assert [a.status_code for a in answers] == [200] * 10 + [429] * 5
+    answers = [api.get("/me", "agent") for _ in range(10)]
+    while (
+        answers[-1].status_code == 200 and len(answers) < 40
+    ):  # on a slow machine the window slides meanwhile
+        answers.append(api.get("/me", "agent"))
+    assert [a.status_code for a in answers[:10]] == [200] * 10
     body = problem(answers[-1], 429, "too_many_requests")
     assert "秒" in body["detail"]
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 120

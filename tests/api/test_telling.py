@@ -191,7 +191,7 @@ def test_a_correction_lists_whom_it_concerns_once(api: Api, name: str) -> None:
     (row,) = listed(api)
     assert (row["number"], row["told"], row["by"], row["now"]) == (number, name, newer, newer)
     assert row["reason"] == "corrected"
-    assert row["told_answer"] == ANSWER
+    assert row["told_answer"] == ANSWER.replace("**", "")  # as it was read out
     assert "测试甲" not in str(row)
     assert "13900000001" not in str(row)
     timeline = api.get(f"/tickets/{number}/timeline", "agent").json()["entries"]

@@ -109,7 +109,7 @@ def test_an_emergency_is_declared_and_ended(board: Page, no_serious_fault: Check
     dialog.get_by_role("combobox", name="地区").fill("城西")
     board.get_by_role("option", name=re.compile("城西区")).first.click()
     dialog.get_by_label("截止时间").fill("2030-01-01 08:00")
-    dialog.get_by_label("截止时间").press("Enter")
+    dialog.get_by_label("截止时间").press("Tab")
     no_serious_fault(board)
     dialog.get_by_role("button", name="宣布应急").click()
     expect(board.get_by_text("测试暴雪")).to_be_visible()

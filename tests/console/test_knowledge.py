@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.console.conftest import Desks
 
@@ -126,8 +126,8 @@ def test_a_unit_is_asked_and_answers(desks: Desks, no_serious_fault: Check) -> N
 def test_a_table_is_checked_row_by_row_before_it_is_kept(desks: Desks) -> None:
     page = desks.page_of("editor", "/knowledge/import")
     table = "标题（问题）,答复口径\n导入的测试知识,测试答复\n,没有标题\n"
-    file = {"name": "matters.csv", "mimeType": "text/csv", "buffer": ("\ufeff" + table).encode()}
-    page.get_by_label("CSV 或 Excel 文件").set_input_files(files=[file])  # type: ignore[list-item]
+    file = FilePayload(name="matters.csv", mimeType="text/csv", buffer=("\ufeff" + table).encode())
+    page.get_by_label("CSV 或 Excel 文件").set_input_files(file)
     page.get_by_role("button", name="检查").click()
     expect(page.get_by_text("检查结果（尚未导入）")).to_be_visible()
     expect(page.get_by_role("button", name="导入为草稿")).to_be_disabled()

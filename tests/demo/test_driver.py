@@ -30,9 +30,10 @@ from hotline.people import accounts
 from hotline.settings import Settings
 from hotline.storage.store import make_engine
 from knowledge_base.demo import SHELF
+from knowledge_base.models import Recall
 from workflow.deadlines import CHINA
 from workflow.errors import OrderInvalid
-from workflow.vocabulary import Act, Level, Role, State
+from workflow.vocabulary import Act, Level, RecallReason, Role, State
 
 NOW = datetime(2026, 11, 21, 12, 24, tzinfo=CHINA)
 SPRING = datetime(
@@ -83,6 +84,7 @@ def test_the_demo_people_start_with_breaks_no_rule(database_url: str, settings: 
     with _session(database_url) as session:
         tickets = session.execute(select(func.count()).select_from(Ticket)).scalar_one()
         assert tickets == driver.TICKETS
+        assert set(session.execute(select(col(Recall.reason))).scalars()) == set(RecallReason)
 
 
 def test_a_refused_act_ends_its_tickets_play_alone(

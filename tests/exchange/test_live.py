@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
 from api.who import PLAIN_COOKIE
 from hotline import aftercare, casework, supervision
 from hotline.access import visible_to
-from hotline.exchange import live
-from hotline.models import Ticket
+from hotline.exchange import live, outbox
+from hotline.models import OutboxEvent, Ticket
 from hotline.orders import FlagOrder, ReasonOrder, ReplyOrder, ReturnDecision, ReturnOrder, SignOrder
 from hotline.organisation import Person
 from hotline.people import sessions
@@ -268,3 +268,31 @@ def test_two_people_on_one_ticket_see_each_other(exchange: Exchange, served: Ser
     for each in (agent, unit, co_unit, stranger, late):
         each.close()
     assert exchange.rows("SELECT 1 FROM outbox WHERE type LIKE '%presence%'") == []
+
+
+@pytest.mark.processes
+def test_a_call_is_told_to_the_screens_of_its_agent_alone(exchange: Exchange, served: Served) -> None:
+    own, others = (
+        watch(served, "agent").open(),
+        [watch(served, login).open() for login in ("b-agent", "supervisor")],
+    )
+    with Session(exchange.engine) as session:
+        actor = exchange.world.actor(session, "agent")
+        row = outbox.row(
+            outbox.CALL_RINGING,
+            ticket_id=None,
+            seq=None,
+            platform_id=exchange.world.platforms["01"],
+            unit_id=None,
+            data={"call": 7, "person": actor.id, "state": "ringing"},
+            at=exchange.clock(),
+        )
+        session.execute(insert(OutboxEvent).values(row))
+        session.commit()
+    own.until(lambda: bool(own.of("call")))
+    assert own.of("call") == [{"kind": "call.ringing", "call": 7, "state": "ringing"}]
+    exchange.dispatched()
+    others[1].until(lambda: len(others[1].of("ticket")) == 2)
+    assert [each.of("call") for each in others] == [[], []]
+    for each in (own, *others):
+        each.close()

@@ -111,6 +111,26 @@ def test_a_platform_is_told_when_a_period_lapses_and_of_its_own_by_its_name(noti
     assert all(notice.kind == "clock.lapsed" for notice in found)
 
 
+def test_a_lapse_is_told_once_and_each_later_rung_of_the_ladder_again(notices: Notices) -> None:
+    notices.contact()
+    notices.contact(address="only@unit.example.test", kinds=["ticket.reminded"])
+    notices.dispatched()
+    for days in (10, 20):
+        notices.ahead = timedelta(days=days)
+        for job in (supervision.lapse_due, supervision.remind_overdue):
+            with Session(notices.engine) as session:
+                job(session, notices.office, notices.clock())
+                session.commit()
+        notices.derived()
+    rungs = [
+        row.data["rung"] for row in notices.rows("SELECT data FROM outbox WHERE type = 'ticket.reminded'")
+    ]
+    told = [(n.kind, n.shown[0]) for n in notices.derived()]
+    assert told.count(("clock.lapsed", "z")) == 1
+    assert told.count(("ticket.reminded", "z")) == sum(rung > 0 for rung in rungs)
+    assert told.count(("ticket.reminded", "o")) == len(rungs) > 0
+
+
 def test_the_third_flag_is_an_accountability_notice_and_is_told(notices: Notices) -> None:
     notices.contact(kinds=["accountability.issued"])
     for _ in range(3):

@@ -196,6 +196,11 @@ def test_a_certificate_nobody_vouches_for_gets_no_mail(tmp_path: Path, security:
         assert office.letters == []
 
 
+def test_a_file_of_authorities_that_is_not_there_is_said_to_be(office: PostOffice, tmp_path: Path) -> None:
+    result = Mailer(post(office.port, security="starttls", ca_file=tmp_path / "none.pem")).send(MESSAGE, AT)
+    assert result == Result(Verdict.RETRY, "没有 HOTLINE_SMTP_CA_FILE 所指的文件", down=True)
+
+
 def test_what_should_be_encrypted_is_never_sent_in_clear(office: PostOffice) -> None:
     result = Mailer(post(office.port, security="starttls")).send(MESSAGE, AT)
     assert result == Result(Verdict.RETRY, "邮件服务器不支持所设置的加密或登录方式", down=True)

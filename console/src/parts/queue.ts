@@ -52,7 +52,9 @@ export function useQueue(wanted: Ref<string[]>, first: string, ticket: string | 
     [work.rows.value, work.current.value] = [[], null];
     await work.begin();
   }
-  const refresh = async (): Promise<void> => void (await Promise.all([work.refresh(), recount()]));
+  const refresh = async (): Promise<void> => {
+    if (key.value) await Promise.all([work.refresh(), recount()]); // before, it is only just beginning
+  };
   const advance = async (): Promise<void> => void (await Promise.all([work.advance(), recount()]));
   // The first change shows at once, a storm of them every three seconds; counts are dearer, and wait longer.
   const soon = useThrottleFn(() => void work.refresh(), 3000, true, true);

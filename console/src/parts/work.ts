@@ -31,7 +31,7 @@ export function useWork(read: (limit: number, cursor?: string) => Promise<Page>)
   const rows = shallowRef<Line[]>([]);
   const next = ref<string | null>(null);
   const current = ref<string | null>(null);
-  const [busy, failure, read_once] = [ref(false), ref<unknown>(null), ref(false)];
+  const [busy, failure, known] = [ref(false), ref<unknown>(null), ref(false)];
   let asked = 0;
   let place = 0;
   /** The rows as they were when the ticket at hand last stood among them. */
@@ -43,9 +43,15 @@ export function useWork(read: (limit: number, cursor?: string) => Promise<Page>)
     return found;
   });
   /** The ticket at hand is not in this queue any more: somebody else saw to it. */
-  const gone = computed(() => current.value !== null && read_once.value && index.value < 0);
+  const gone = computed(() => current.value !== null && known.value && index.value < 0);
 
-  async function attempt(doing: (mine: () => boolean) => Promise<void>, loud = true): Promise<boolean> {
+  /** The reading somebody asked for and waits for; what is read quietly waits for it, and never overtakes it. */
+  let waited: Promise<boolean> | null = null;
+  function attempt(doing: (mine: () => boolean) => Promise<void>): Promise<boolean> {
+    const reading = run(doing, true).finally(() => waited === reading && (waited = null));
+    return (waited = reading);
+  }
+  async function run(doing: (mine: () => boolean) => Promise<void>, loud: boolean): Promise<boolean> {
     const ticketOf = ++asked;
     if (loud) [busy.value, failure.value] = [true, null];
     try {
@@ -63,7 +69,7 @@ export function useWork(read: (limit: number, cursor?: string) => Promise<Page>)
     attempt(async (mine) => {
       const page = await read(FIRST);
       if (!mine()) return;
-      [rows.value, next.value, read_once.value] = [page.items, page.next, true];
+      [rows.value, next.value, known.value] = [page.items, page.next, true];
       current.value = page.items.some((row) => row.number === keep) ? keep! : (page.items[0]?.number ?? null);
     });
   const more = (): Promise<boolean> =>
@@ -76,8 +82,9 @@ export function useWork(read: (limit: number, cursor?: string) => Promise<Page>)
       next.value = page.next;
     });
   /** Read again what is on screen, quietly; the ticket at hand stays at hand. False where a later reading overtook it. */
-  const refresh = (): Promise<boolean> =>
-    attempt(async (mine) => {
+  async function refresh(): Promise<boolean> {
+    while (waited) await waited;
+    return run(async (mine) => {
       const size = rows.value.length <= FIRST ? FIRST : AGAIN;
       const page = await read(size);
       if (!mine()) return;
@@ -85,9 +92,10 @@ export function useWork(read: (limit: number, cursor?: string) => Promise<Page>)
       const whole = page.next === null || rows.value.length <= size;
       rows.value = merged(rows.value, page.items, whole);
       if (whole) next.value = page.next;
-      read_once.value = true;
+      known.value = true;
       current.value ??= rows.value[0]?.number ?? null;
     }, false);
+  }
   /** After an act on the ticket at hand: read again, and go on to the next where this one has left the queue. */
   async function advance(): Promise<void> {
     const number = current.value;
