@@ -154,7 +154,15 @@ def _v1() -> APIRouter:
         v1.include_router(part)
     signing_in = (session.router, oidc.router, machines.router)
     watched = (auditing.router, exporting.router)
-    for part in (acts.router, tickets.router, reference.router, supervising.router, board.router, *signing_in, *watched):
+    for part in (
+        acts.router,
+        tickets.router,
+        reference.router,
+        supervising.router,
+        board.router,
+        *signing_in,
+        *watched,
+    ):
         v1.include_router(part)
     desks = (lookups.router, calls.router, likeness.router, catalogue.router, worklists.router, public.router)
     for part in (people.router, structure.router, callers.router, *desks):

@@ -210,9 +210,7 @@ def load_notice(file: Path, *, load: bool) -> tuple[dict[str, Any], str]:
     with _session(settings) as session:
         if load:
             office, at = open_office(settings), now()
-            moved = notices.load_notice(
-                session, office, arrangement, json.loads(content), by=operator, at=at
-            )
+            moved = notices.load_notice(session, office, arrangement, json.loads(content), by=operator, at=at)
             questions.move_due(session, office, at)
             session.commit()
         else:

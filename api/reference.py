@@ -252,9 +252,7 @@ def load_notice(
     def moves(desk: Desk) -> list[notices.MovedDue]:
         if preview:
             return notices.preview(desk.session, arrangement, desk.at)
-        moved = notices.load_notice(
-            desk.session, desk.office, arrangement, notice, by=desk.actor, at=desk.at
-        )
+        moved = notices.load_notice(desk.session, desk.office, arrangement, notice, by=desk.actor, at=desk.at)
         questions.move_due(desk.session, desk.office, desk.at)
         return moved
 

@@ -83,7 +83,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON and nothing else")
     options = parser.parse_args()
     csv.field_size_limit(10**9)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server of bench/knowledge_served.py ends with us
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(1)
+    )  # so that the server of bench/knowledge_served.py ends with us
 
     folder = Path(tempfile.mkdtemp(prefix="hotline-bench-"))
     try:

@@ -129,9 +129,7 @@ def fill(engine: Engine, count: int) -> str:
         raw.close()
     with engine.begin() as connection:
         for table in ("knowledge_articles", "knowledge_versions", "knowledge_changes"):
-            connection.execute(
-                text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {count})")
-            )
+            connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {count})"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     return token

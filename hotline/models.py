@@ -75,9 +75,7 @@ class Ticket(SQLModel, table=True):
         Index("ix_tickets_queue", "platform_id", "state", "id"),
         Index("ix_tickets_received", "platform_id", "received_at"),
         Index("ix_tickets_category", "platform_id", "category_code", "received_at"),
-        Index(
-            "ix_tickets_receiver", "first_receiver_id", "id", postgresql_where=text("archived_at IS NULL")
-        ),
+        Index("ix_tickets_receiver", "first_receiver_id", "id", postgresql_where=text("archived_at IS NULL")),
         Index("ix_tickets_phone", "phone_index", postgresql_where=text("phone_index IS NOT NULL")),
         Index("ix_tickets_merged", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
         Index(
@@ -233,7 +231,9 @@ class ReturnProposal(SQLModel, table=True):
     decided_at: datetime | None = None
     decision_reason: str | None = long_text(nullable=True)
 
-    __table_args__ = (Index("ix_return_proposals_pending", "ticket_id", postgresql_where=text("upheld IS NULL")),)
+    __table_args__ = (
+        Index("ix_return_proposals_pending", "ticket_id", postgresql_where=text("upheld IS NULL")),
+    )
 
 
 class Extension(SQLModel, table=True):

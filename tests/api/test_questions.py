@@ -300,7 +300,9 @@ def test_none_is_moved_into_the_past(api: Api) -> None:
     assert api.at("2026-07-06 09:00").post("/calendar/local-days", "supervisor", days).status_code == 200
     ask(api)
     assert due_days(api) == ["2026-07-09"]
-    assert api.at("2026-07-09 09:00").post("/calendar/local-days", "supervisor", {"days": {}}).status_code == 200
+    assert (
+        api.at("2026-07-09 09:00").post("/calendar/local-days", "supervisor", {"days": {}}).status_code == 200
+    )
     assert due_days(api) == ["2026-07-09"]
     assert events(api, questions.MOVED) == []
 

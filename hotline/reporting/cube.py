@@ -1,0 +1,256 @@
+"""Counts read from the cube, or where two things are asked at once from the facts it is summed of; never from the tickets."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from hotline.reporting import facts
+from hotline.reporting.indicators import HOURS, MOST_DAYS
+from hotline.reporting.periods import Period, month_end
+from hotline.reporting.slices import COUNTY, By, Slice
+from hotline.reporting.tables import MARKS, SUMS
+
+COLUMNS: Final = ("n", *(f"m{number}" for number in range(1, MARKS + 1)), *SUMS)
+
+
+@dataclass(slots=True)
+class Counted:
+    """Of one key of a breakdown: of each kind of fact the columns' sums, and how many replies took how long."""
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    spread: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+def counted(
+    session: Session,
+    cut: Slice,
+    period: Period,
+    by: By,
+    today: date,
+    *,
+    digits: int | None = None,
+    spread: bool = True,
+) -> dict[str, Counted]:
+    """The counts of `cut` in `period`, by key of `by`. What is due counts once its day is over: before `today`.
+
+    `digits` cuts the keys of categories and areas to a level of their trees. Keys are codes; of platforms, units and agents their
+    primary keys; of days and months their first day.
+    """
+    found: dict[str, Counted] = {}
+    dim = cut.dim(by)
+    due, others = period.until(_yesterday(today)), period
+    for part, whats in ((due, facts.DUE), (others, frozenset(facts.MARKS) - facts.DUE)):
+        if part is None:
+            continue
+        wanted = sorted(whats)
+        rows = (
+            _from_facts(session, cut, part, by, wanted, digits)
+            if dim is None
+            else _from_cube(session, cut, part, by, dim, wanted, digits)
+        )
+        for key, what, *sums in rows:
+            mine = found.setdefault(key, Counted()).counts.setdefault(what, dict.fromkeys(COLUMNS, 0))
+            for name, value in zip(COLUMNS, sums, strict=True):
+                mine[name] += int(value or 0)
+    if due is not None and spread:
+        for key, measure, bucket, n in _spread(session, cut, due, by, dim, digits):
+            buckets = found.setdefault(key, Counted()).spread.setdefault(measure, {})
+            buckets[bucket] = buckets.get(bucket, 0) + int(n)
+    return found
+
+
+def _yesterday(today: date) -> date:
+    return date.fromordinal(today.toordinal() - 1)
+
+
+# --- from the cube -------------------------------------------------------------------------------------------------------
+
+_SUMMED: Final = ", ".join(f"sum({name})" for name in COLUMNS)
+
+
+def _from_cube(
+    session: Session, cut: Slice, period: Period, by: By, dim: str, whats: Sequence[str], digits: int | None
+) -> Iterable[Any]:
+    """Whole months from their own rows, the rest day by day."""
+    months, edges = period.parts() if by != "day" else ([], [(period.first, period.last)])
+    tests, values = _keys(cut, dim, "key")
+    spans = _spans(months, edges, values)
+    statement = f"""
+SELECT {_key(by, dim, digits)} AS k, what, {_SUMMED} FROM report_cube
+WHERE dim = :dim AND platform_id = ANY(CAST(:platforms AS bigint[])) AND what = ANY(CAST(:whats AS text[]))
+    AND ({spans}) {tests}
+GROUP BY 1, 2
+"""  # noqa: S608 - names of this module
+    values |= {"dim": dim, "platforms": list(cut.platforms), "whats": list(whats)}
+    return session.execute(text(statement), values).all()
+
+
+def _spans(months: list[date], edges: list[tuple[date, date]], values: dict[str, Any]) -> str:
+    spans = []
+    if months:
+        spans.append("grain = 'month' AND starts BETWEEN :first_month AND :last_month")
+        values |= {"first_month": months[0], "last_month": months[-1]}
+    for number, (first, last) in enumerate(edges):
+        spans.append(f"grain = 'day' AND starts BETWEEN :first_{number} AND :last_{number}")
+        values |= {f"first_{number}": first, f"last_{number}": last}
+    return " OR ".join(spans)
+
+
+def _key(by: By, dim: str, digits: int | None) -> str:
+    """The breakdown's key in the cube's own words."""
+    if by == "platform":
+        return "platform_id::text"
+    if by == "day":
+        return "starts::text"
+    if by == "month":
+        return "date_trunc('month', starts)::date::text"
+    if by == "whole" or not dim:
+        return "''"
+    return f"left(key, {int(digits)})" if digits and dim in ("category", "area") else "key"
+
+
+def _keys(cut: Slice, dim: str, column: str) -> tuple[str, dict[str, Any]]:
+    """The condition on the one thing that the cut names."""
+    if dim == "unit" and cut.units is not None:
+        return f"AND {column} = ANY(CAST(:keys AS text[]))", {"keys": [str(key) for key in cut.units]}
+    if dim == "agent" and cut.agent is not None:
+        return f"AND {column} = :key", {"key": str(cut.agent)}
+    for name in ("matter", "channel"):
+        value = getattr(cut, name)
+        if dim == name and value is not None:
+            return f"AND {column} = :key", {"key": value}
+    for name in ("category", "area"):
+        value = getattr(cut, name)
+        if dim == name and value is not None:
+            return f"AND starts_with({column}, :key)", {"key": value}
+    return "", {}
+
+
+# --- from the facts ------------------------------------------------------------------------------------------------------
+
+_OF_FACTS: Final = ", ".join(
+    (
+        "count(*)",
+        *(f"sum(f.marks >> {bit} & 1)" for bit in range(MARKS)),
+        *(f"sum(f.{name})" for name in SUMS),
+    )
+)
+
+
+def _from_facts(
+    session: Session, cut: Slice, period: Period, by: By, whats: Sequence[str], digits: int | None
+) -> Iterable[Any]:
+    tests, values = conditions(cut, period.first, period.last)
+    statement = f"SELECT {fact_key(by, digits)} AS k, f.what, {_OF_FACTS} FROM report_facts f WHERE f.what = ANY(CAST(:whats AS text[])) AND {tests} GROUP BY 1, 2"  # noqa: S608 - words of this module
+    return session.execute(text(statement), values | {"whats": list(whats)}).all()
+
+
+def fact_key(by: By, digits: int | None) -> str:
+    """The breakdown's key, of a fact."""
+    plain = {
+        "platform": "f.platform_id::text",
+        "unit": "f.unit_id::text",
+        "level": "f.unit_id::text",
+        "agent": "f.agent_id::text",
+        "matter": "f.matter",
+        "channel": "f.channel",
+        "day": "f.day::text",
+        "month": "date_trunc('month', f.day)::date::text",
+        "category": f"left(f.category, {int(digits or 6)})",
+        "area": f"left(f.area, {int(digits or COUNTY)})",
+    }
+    return plain.get(by, "''")
+
+
+def conditions(cut: Slice, first: date, last: date) -> tuple[str, dict[str, Any]]:
+    """The condition on `report_facts f` of a cut and a range of days, and its values."""
+    tests = ["f.platform_id = ANY(CAST(:platforms AS bigint[]))", "f.day BETWEEN :first AND :last"]
+    values: dict[str, Any] = {"platforms": list(cut.platforms), "first": first, "last": last}
+    if cut.units is not None:
+        tests.append("f.unit_id = ANY(CAST(:units AS bigint[])) AND f.unit_id <> 0")
+        values["units"] = list(cut.units)
+    for name in ("matter", "channel"):
+        if getattr(cut, name) is not None:
+            tests.append(f"f.{name} = :{name}")
+            values[name] = getattr(cut, name)
+    for name in ("category", "area"):
+        if getattr(cut, name) is not None:
+            tests.append(f"starts_with(f.{name}, :{name})")
+            values[name] = getattr(cut, name)
+    if cut.agent is not None:
+        tests.append("f.agent_id = :agent")
+        values["agent"] = cut.agent
+    return " AND ".join(tests), values
+
+
+# --- how long replies took -----------------------------------------------------------------------------------------------
+
+_ENDS: Final = "ARRAY[" + ",".join(str(3600 * hours) for hours in HOURS) + "]::bigint[]"
+
+
+def _days(column: str) -> str:
+    return f"CASE WHEN {column} < {MOST_DAYS} THEN {column} WHEN {column} >= {MOST_DAYS} THEN {MOST_DAYS} END"
+
+
+MEASURES: Final = {
+    "work_hours": ("seconds", f"width_bucket(f.seconds, {_ENDS})"),
+    "work_days": ("workdays", _days("f.workdays")),
+    "wait_hours": ("wait_seconds", f"width_bucket(f.wait_seconds, {_ENDS})"),
+    "wait_days": ("wait_workdays", _days("f.wait_workdays")),
+}
+"""Each measure: the fact's column, and its bucket in SQL."""
+
+SPREAD_VALUES: Final = ", ".join(f"('{name}', {sql})" for name, (_, sql) in MEASURES.items())
+
+
+def _spread(
+    session: Session, cut: Slice, period: Period, by: By, dim: str | None, digits: int | None
+) -> list[Any]:
+    """Whole months from the spread's own rows, other days from the facts."""
+    months, edges = period.parts() if by != "day" else ([], [(period.first, period.last)])
+    if dim is None or dim == "agent":
+        months, edges = [], [(period.first, period.last)]
+    found: list[Any] = []
+    if months and dim is not None:
+        tests, values = _keys(cut, dim, "key")
+        values |= {
+            "dim": dim,
+            "platforms": list(cut.platforms),
+            "first": months[0],
+            "last": month_end(months[-1]),
+        }
+        statement = f"""
+SELECT {_key(by, dim, digits)} AS k, measure, bucket, sum(n) FROM report_spread
+WHERE dim = :dim AND platform_id = ANY(CAST(:platforms AS bigint[])) AND starts BETWEEN :first AND :last {tests}
+GROUP BY 1, 2, 3
+"""  # noqa: S608 - names of this module
+        found += session.execute(text(statement), values).all()
+    for first, last in edges:
+        tests, values = conditions(cut, first, last)
+        statement = f"""
+SELECT {fact_key(by, digits)} AS k, v.measure, v.bucket, count(*)
+FROM report_facts f CROSS JOIN LATERAL (VALUES {SPREAD_VALUES}) v (measure, bucket)
+WHERE f.what = 'reply' AND v.bucket IS NOT NULL AND {tests} GROUP BY 1, 2, 3
+"""  # noqa: S608 - names of this module
+        found += session.execute(text(statement), values).all()
+    return found
+
+
+def merged(parts: Iterable[Counted]) -> Counted:
+    """Several counts as one."""
+    whole = Counted()
+    for part in parts:
+        _add(whole.counts, part.counts)
+        _add(whole.spread, part.spread)
+    return whole
+
+
+def _add(into: dict[str, Any], more: Mapping[str, Mapping[Any, int]]) -> None:
+    for name, values in more.items():
+        mine = into.setdefault(name, {})
+        for key, value in values.items():
+            mine[key] = mine.get(key, 0) + value

@@ -1,0 +1,226 @@
+"""What counts, in SQL over the raw tables: one row for each clock, unit's part, callback, receipt and call, with its marks.
+
+A fact depends on the rows of its ticket (and of the one it was merged into) alone, never on what time it is: a clock not met before
+its due instant is marked late from the start, and whoever reads figures leaves out what was not yet due. So the cube may be compared
+with these queries at any moment.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, CallbackOutcome, ClockKind, State
+
+K = ClockKind
+
+CLOCKS: Final = (
+    K.FORM_AND_TRANSFER,
+    K.REPORT_UP,
+    K.REPLY,
+    K.SUPPLEMENT,
+    K.REDO,
+    K.CALLBACK,
+    K.KNOWLEDGE_UPDATE,
+    K.CITIZEN,
+)
+"""The clocks that are counted; a right that expires (退单) is nobody's failing."""
+
+RECEIVED: Final = "received"
+DISPATCHED: Final = "dispatched"
+ASSIGNED: Final = "assigned"
+CALLED_BACK: Final = "called_back"
+CALL: Final = "call"
+
+MARKS: Final[dict[str, tuple[str, ...]]] = {
+    **{kind.value: ("met", "late", "open") for kind in CLOCKS if kind is not K.REPLY},
+    K.REPLY.value: ("met", "late", "open", "replied", "replied_lead"),
+    RECEIVED: ("accepted", "direct", "refused", "transferred", "merged"),
+    DISPATCHED: ("completed",),
+    ASSIGNED: ("returned", "upheld", "rejected"),
+    CALLED_BACK: ("answered", "satisfied", "asked", "solved", "unreachable", "refused"),
+    CALL: ("connected",),
+}
+"""The marks of each kind of fact, in the order of the cube's columns m1, m2, …; of a clock: met in time, late, late and still open."""
+
+DUE: Final = frozenset(kind.value for kind in CLOCKS)
+"""The facts whose day is the one they are due: they count once that day is over."""
+
+WORDS: Final[dict[str, str]] = {
+    **{kind.value: f"“{kind.label}”时限" for kind in CLOCKS},
+    RECEIVED: "受理的诉求",
+    DISPATCHED: "派单办理的工单",
+    ASSIGNED: "派给单位的任务",
+    CALLED_BACK: "回访",
+    CALL: "来电",
+}
+
+
+def column(what: str, mark: str | None) -> str:
+    """The cube's column that counts facts of this kind with this mark; None: all of them."""
+    return "n" if mark is None else f"m{MARKS[what].index(mark) + 1}"
+
+
+def bit(what: str, mark: str) -> int:
+    """The bit of a mark in a fact's `marks`."""
+    return 1 << MARKS[what].index(mark)
+
+
+# --- the arms: one SELECT over raw tables for each family of facts ------------------------------------------------------
+
+Scope = Callable[[str], str]
+"""Given the column with a ticket's key, the condition that says which tickets are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One family of facts: its kinds, and its query without a condition on tickets."""
+
+    whats: frozenset[str]
+    ticket: str
+    sql: str
+
+
+def _day(instant: str) -> str:
+    return f"({instant} AT TIME ZONE 'Asia/Shanghai')::date"
+
+
+def _in(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+_NO_TIMES: Final = (
+    "NULL::bigint AS seconds, NULL::int AS workdays, NULL::bigint AS wait_seconds, NULL::int AS wait_workdays"
+)
+
+_CLOCKS: Final = f"""
+SELECT c.ticket_id, c.kind AS what, c.id AS ref_id, c.due_on AS day, coalesce(c.unit_id, 0) AS unit_id,
+    CASE WHEN c.met_at < c.due_at THEN 1 WHEN c.met_at IS NULL THEN 6 ELSE 2 END
+        + CASE WHEN c.kind <> 'reply' OR c.met_at IS NULL THEN 0 WHEN a.role = 'lead' THEN 24 ELSE 8 END AS marks,
+    CASE WHEN c.kind = 'reply' THEN extract(epoch FROM c.met_at - c.opened_at)::bigint END AS seconds,
+    done.rank - opened.rank AS workdays,
+    CASE WHEN a.role = 'lead' THEN extract(epoch FROM c.met_at - r.received_at)::bigint END AS wait_seconds,
+    CASE WHEN a.role = 'lead' THEN done.rank - received.rank END AS wait_workdays
+FROM clocks c
+LEFT JOIN assignments a ON c.kind = 'reply' AND c.met_at IS NOT NULL AND a.id = c.assignment_id
+LEFT JOIN tickets r ON c.kind = 'reply' AND c.met_at IS NOT NULL AND r.id = c.ticket_id
+LEFT JOIN units u ON c.kind = 'reply' AND c.met_at IS NOT NULL AND u.id = c.unit_id
+LEFT JOIN report_days opened ON opened.platform_id = u.platform_id AND opened.day = {_day("c.opened_at")}
+LEFT JOIN report_days received ON received.platform_id = u.platform_id AND received.day = {_day("r.received_at")}
+LEFT JOIN report_days done ON done.platform_id = u.platform_id AND done.day = {_day("c.met_at")}
+WHERE c.kind IN ({_in(DUE)}) AND c.voided_at IS NULL
+"""  # noqa: S608 - words of this module
+_ACCEPTING: Final = (State.ACCEPTED.value, State.COORDINATING.value, State.DISPATCHED.value)
+_RECEIVED: Final = f"""
+SELECT r.id AS ticket_id, '{RECEIVED}' AS what, 0::bigint AS ref_id, {_day("r.received_at")} AS day, 0::bigint AS unit_id,
+    coalesce(h.accepted, 0) + coalesce(h.direct, 0) + coalesce(h.refused, 0) + coalesce(h.transferred, 0)
+        + CASE WHEN r.merged_into_id IS NULL THEN 0 ELSE 16 END AS marks,
+    {_NO_TIMES}
+FROM tickets r CROSS JOIN LATERAL (
+    SELECT max(CASE WHEN l.act = 'answer_at_once' OR l.to_state IN ({_in(_ACCEPTING)}) THEN 1 END) AS accepted,
+        max(CASE WHEN l.act = 'answer_at_once' THEN 2 END) AS direct,
+        max(CASE WHEN l.to_state = 'refused' THEN 4 END) AS refused,
+        max(CASE WHEN l.to_state = 'transferred' THEN 8 END) AS transferred
+    FROM ledger l WHERE l.ticket_id = r.id
+) h
+WHERE true
+"""  # noqa: S608 - words of this module
+_COMPLETED: Final = _in((State.VERIFIED, State.DISSATISFIED, State.CLOSED, State.WITHDRAWN, State.ARCHIVED))
+_LEFT: Final = _in((State.WITHDRAWN, State.ANSWERED, State.TRANSFERRED, State.REFUSED, State.ARCHIVED))
+_GONE: Final = _in((AssignmentStatus.RETURNED, AssignmentStatus.RELEASED))
+_DISPATCHED: Final = f"""
+SELECT r.id AS ticket_id, '{DISPATCHED}' AS what, 0::bigint AS ref_id, {_day("parts.first_at")} AS day,
+    coalesce(parts.lead, 0) AS unit_id,
+    CASE WHEN verified.passed AND r.state IN ({_COMPLETED}) THEN 1 ELSE 0 END AS marks, {_NO_TIMES}
+FROM tickets r CROSS JOIN LATERAL (
+    SELECT min(a.dispatched_at) AS first_at,
+        (array_agg(a.unit_id ORDER BY a.status IN ({_GONE}), a.id DESC) FILTER (WHERE a.role = '{AssignmentRole.LEAD}'))[1] AS lead
+    FROM assignments a WHERE a.ticket_id = r.id
+) parts LEFT JOIN LATERAL (
+    SELECT v.passed FROM reviews v WHERE v.ticket_id = r.id ORDER BY v.id DESC LIMIT 1
+) verified ON true
+WHERE parts.first_at IS NOT NULL AND r.merged_into_id IS NULL
+    AND NOT (r.state IN ({_LEFT}) AND verified.passed IS NOT TRUE)
+"""  # noqa: S608 - words of this module
+_ASSIGNED: Final = f"""
+SELECT a.ticket_id, '{ASSIGNED}' AS what, a.id AS ref_id, {_day("a.dispatched_at")} AS day, a.unit_id,
+    coalesce(asked.marks, 0) AS marks, {_NO_TIMES}
+FROM assignments a LEFT JOIN LATERAL (
+    SELECT bit_or(CASE p.upheld WHEN true THEN 3 WHEN false THEN 5 ELSE 1 END) AS marks
+    FROM return_proposals p WHERE p.ticket_id = a.ticket_id AND p.assignment_id = a.id
+) asked ON true
+WHERE true
+"""  # noqa: S608 - words of this module
+_SAID: Final = (
+    CallbackOutcome.SATISFIED,
+    CallbackOutcome.BASICALLY_SATISFIED,
+    CallbackOutcome.DISSATISFIED,
+)
+_LEAD_THEN: Final = (
+    "SELECT a.unit_id FROM assignments a WHERE a.ticket_id = {of} AND a.role = 'lead'"
+    " AND a.dispatched_at <= b.attempted_at ORDER BY a.id DESC LIMIT 1"
+)
+_CALLED_BACK: Final = f"""
+SELECT b.ticket_id, '{CALLED_BACK}' AS what, b.id AS ref_id, {_day("b.attempted_at")} AS day,
+    coalesce(({_LEAD_THEN.format(of="b.ticket_id")}), ({_LEAD_THEN.format(of="r.merged_into_id")}), 0) AS unit_id,
+    CASE WHEN b.outcome IN ({_in(_SAID)}) THEN 1 ELSE 0 END
+        + CASE WHEN b.outcome IN ({_in(_SAID[:2])}) THEN 2 ELSE 0 END
+        + CASE WHEN b.outcome IN ({_in(_SAID)}) AND b.solved IS NOT NULL THEN 4 ELSE 0 END
+        + CASE WHEN b.outcome IN ({_in(_SAID)}) AND b.solved THEN 8 ELSE 0 END
+        + CASE b.outcome WHEN '{CallbackOutcome.UNREACHABLE}' THEN 16 WHEN '{CallbackOutcome.REFUSED_TO_SAY}' THEN 32 ELSE 0 END AS marks,
+    {_NO_TIMES}
+FROM callback_attempts b JOIN tickets r ON r.id = b.ticket_id
+WHERE b.conclusive
+"""  # noqa: S608 - words of this module
+
+ARMS: Final = (
+    Arm(DUE, "c.ticket_id", _CLOCKS),
+    Arm(frozenset({RECEIVED}), "r.id", _RECEIVED),
+    Arm(frozenset({DISPATCHED}), "r.id", _DISPATCHED),
+    Arm(frozenset({ASSIGNED}), "a.ticket_id", _ASSIGNED),
+    Arm(frozenset({CALLED_BACK}), "b.ticket_id", _CALLED_BACK),
+)
+
+COLUMNS: Final = (
+    *(
+        "ticket_id",
+        "what",
+        "ref_id",
+        "day",
+        "platform_id",
+        "unit_id",
+        "matter",
+        "category",
+        "area",
+        "channel",
+    ),
+    *("agent_id", "marks", "seconds", "workdays", "wait_seconds", "wait_workdays"),
+)
+"""The columns of `report_facts`, in the order these queries give them."""
+
+
+def of_tickets(scope: Scope, whats: Iterable[str] | None = None) -> str:
+    """The query for the facts of the tickets in `scope`; `whats` leaves out the arms of others."""
+    wanted = None if whats is None else frozenset(whats)
+    arms = " UNION ALL ".join(
+        f"({arm.sql} AND {scope(arm.ticket)})" for arm in ARMS if wanted is None or arm.whats & wanted
+    )
+    return f"""
+SELECT f.ticket_id, f.what, f.ref_id, f.day, t.platform_id, f.unit_id, t.matter, t.category_code AS category, t.area_code AS area,
+    t.channel, coalesce(t.first_receiver_id, 0) AS agent_id, f.marks::smallint AS marks, f.seconds, f.workdays, f.wait_seconds, f.wait_workdays
+FROM ({arms}) f JOIN tickets t ON t.id = f.ticket_id
+"""  # noqa: S608 - words of this module
+
+
+def of_calls(condition: str) -> str:
+    """The query for the facts of calls; `condition` speaks of `k`."""
+    return f"""
+SELECT 0::bigint AS ticket_id, '{CALL}' AS what, k.id AS ref_id, {_day("k.ringing_at")} AS day, k.platform_id, 0::bigint AS unit_id,
+    '' AS matter, '' AS category, '' AS area, 'phone' AS channel, coalesce(k.agent_id, 0) AS agent_id,
+    (k.answered_at IS NOT NULL)::int::smallint AS marks, {_NO_TIMES}
+FROM calls k WHERE {condition}
+"""  # noqa: S608 - words of this module
+
+
+def everything() -> str:
+    """The query for every fact there is, of tickets and calls."""
+    return f"({of_tickets(lambda _: 'true')}) UNION ALL ({of_calls('true')})"
