@@ -4,6 +4,7 @@ A database being filled holds the person `demo-filling`; it goes when the fillin
 is noticed and begun anew.
 """
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -32,8 +33,10 @@ from hotline.settings import Settings
 from hotline.storage.blobs import BlobStore
 from hotline.storage.store import make_engine
 from workflow.deadlines import CHINA
+from workflow.errors import RuleBroken
 from workflow.vocabulary import Role
 
+log = logging.getLogger(__name__)
 TICKETS: Final = 5000
 SEED: Final = 12345
 _MARK: Final = "demo-filling"
@@ -223,8 +226,13 @@ def _fill(
             if (
                 instant == now or instant.astimezone(CHINA).time() >= _MORNING
             ):  # what a night brings waits for the morning
-                with _hurried(engine) as session:
-                    shelf.pass_time(session, office, hotlines, slept, instant, now)
+                try:
+                    with _hurried(engine) as session:
+                        shelf.pass_time(session, office, hotlines, slept, instant, now)
+                except RuleBroken as error:  # a fault of the simulation; that night's play is undone
+                    if not forgiving:
+                        raise
+                    log.warning("演示知识库在 %s 的情节与规则不符，已略去：%s", instant.date(), error)
                 slept = instant
     with Session(engine) as session:
         notified.tell(session, office, settings, now)

@@ -135,7 +135,7 @@ class DueDate(BaseModel):
     """One running period: the unit's code (None: the platform's or the caller's own), when it is due, whether it is late."""
 
     kind: ClockKind
-    unit: str | None
+    unit: str | None = None
     due_on: str = Field(examples=["2026-03-04"])
     due_at: datetime = Field(description="届满时刻，其后即为逾期")
     lapsed: bool

@@ -1,7 +1,6 @@
 """Counts read from the cube, or where two things are asked at once from the facts it is summed of; never from the tickets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -17,23 +16,12 @@ from hotline.reporting.tables import MARKS, SUMS
 COLUMNS: Final = ("n", *(f"m{number}" for number in range(1, MARKS + 1)), *SUMS)
 
 
-@dataclass(slots=True)
-class Counted:
-    """Of one key of a breakdown: of each kind of fact the columns' sums, and how many replies took how long."""
-
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    spread: dict[str, dict[int, int]] = field(default_factory=dict)
+Counted = dict[str, list[int]]
+"""Of each kind of fact the columns' sums, in the order of `COLUMNS`."""
 
 
 def counted(
-    session: Session,
-    cut: Slice,
-    period: Period,
-    by: By,
-    today: date,
-    *,
-    digits: int | None = None,
-    spread: bool = True,
+    session: Session, cut: Slice, period: Period, by: By, today: date, *, digits: int | None = None
 ) -> dict[str, Counted]:
     """The counts of `cut` in `period`, by key of `by`. What is due counts once its day is over: before `today`.
 
@@ -42,8 +30,10 @@ def counted(
     """
     found: dict[str, Counted] = {}
     dim = cut.dim(by)
-    due, others = period.until(_yesterday(today)), period
-    for part, whats in ((due, facts.DUE), (others, frozenset(facts.MARKS) - facts.DUE)):
+    due = period.until(_yesterday(today))
+    every = frozenset(facts.MARKS)
+    asked = ((period, every),) if due == period else ((due, facts.DUE), (period, every - facts.DUE))
+    for part, whats in asked:
         if part is None:
             continue
         wanted = sorted(whats)
@@ -53,13 +43,7 @@ def counted(
             else _from_cube(session, cut, part, by, dim, wanted, digits)
         )
         for key, what, *sums in rows:
-            mine = found.setdefault(key, Counted()).counts.setdefault(what, dict.fromkeys(COLUMNS, 0))
-            for name, value in zip(COLUMNS, sums, strict=True):
-                mine[name] += int(value or 0)
-    if due is not None and spread:
-        for key, measure, bucket, n in _spread(session, cut, due, by, dim, digits):
-            buckets = found.setdefault(key, Counted()).spread.setdefault(measure, {})
-            buckets[bucket] = buckets.get(bucket, 0) + int(n)
+            found.setdefault(key, {})[what] = sums
     return found
 
 
@@ -69,7 +53,7 @@ def _yesterday(today: date) -> date:
 
 # --- from the cube -------------------------------------------------------------------------------------------------------
 
-_SUMMED: Final = ", ".join(f"sum({name})" for name in COLUMNS)
+_SUMMED: Final = ", ".join(f"sum({name})::bigint" for name in COLUMNS)
 
 
 def _from_cube(
@@ -135,8 +119,8 @@ def _keys(cut: Slice, dim: str, column: str) -> tuple[str, dict[str, Any]]:
 _OF_FACTS: Final = ", ".join(
     (
         "count(*)",
-        *(f"sum(f.marks >> {bit} & 1)" for bit in range(MARKS)),
-        *(f"sum(f.{name})" for name in SUMS),
+        *(f"sum(f.marks >> {bit} & 1)::bigint" for bit in range(MARKS)),
+        *(f"coalesce(sum(f.{name}), 0)::bigint" for name in SUMS),
     )
 )
 
@@ -207,50 +191,77 @@ MEASURES: Final = {
 SPREAD_VALUES: Final = ", ".join(f"('{name}', {sql})" for name, (_, sql) in MEASURES.items())
 
 
-def _spread(
-    session: Session, cut: Slice, period: Period, by: By, dim: str | None, digits: int | None
-) -> list[Any]:
-    """Whole months from the spread's own rows, other days from the facts."""
-    months, edges = period.parts() if by != "day" else ([], [(period.first, period.last)])
+def medians(
+    session: Session,
+    cut: Slice,
+    period: Period,
+    by: By,
+    today: date,
+    *,
+    digits: int | None = None,
+    groups: Sequence[tuple[str, str]] | None = None,
+) -> dict[str, dict[str, int]]:
+    """The bucket in which each measure's lower median lies, by key of `by`, or by group where keys are grouped (key, group).
+
+    Whole months are read from the spread, other days from the facts.
+    """
+    due = period.until(_yesterday(today))
+    if due is None:
+        return {}
+    dim = cut.dim(by)
+    months, edges = due.parts() if by != "day" else ([], [(due.first, due.last)])
     if dim is None or dim == "agent":
-        months, edges = [], [(period.first, period.last)]
-    found: list[Any] = []
+        months, edges = [], [(due.first, due.last)]
+    parts: list[str] = []
+    values: dict[str, Any] = {"platforms": list(cut.platforms)}
     if months and dim is not None:
-        tests, values = _keys(cut, dim, "key")
-        values |= {
-            "dim": dim,
-            "platforms": list(cut.platforms),
-            "first": months[0],
-            "last": month_end(months[-1]),
-        }
-        statement = f"""
-SELECT {_key(by, dim, digits)} AS k, measure, bucket, sum(n) FROM report_spread
-WHERE dim = :dim AND platform_id = ANY(CAST(:platforms AS bigint[])) AND starts BETWEEN :first AND :last {tests}
-GROUP BY 1, 2, 3
-"""  # noqa: S608 - names of this module
-        found += session.execute(text(statement), values).all()
-    for first, last in edges:
-        tests, values = conditions(cut, first, last)
-        statement = f"""
-SELECT {fact_key(by, digits)} AS k, v.measure, v.bucket, count(*)
-FROM report_facts f CROSS JOIN LATERAL (VALUES {SPREAD_VALUES}) v (measure, bucket)
-WHERE f.what = 'reply' AND v.bucket IS NOT NULL AND {tests} GROUP BY 1, 2, 3
-"""  # noqa: S608 - names of this module
-        found += session.execute(text(statement), values).all()
+        tests, keys = _keys(cut, dim, "key")
+        parts.append(_SPREAD.format(key=_key(by, dim, digits), tests=tests))
+        values |= keys | {"dim": dim, "since": months[0], "until": month_end(months[-1])}
+    tests, of_facts = conditions(cut, due.first, due.last)
+    for number, (first, last) in enumerate(edges):
+        span = f"AND f.day BETWEEN :since_{number} AND :until_{number}"
+        parts.append(_EDGE.format(key=fact_key(by, digits), tests=tests, span=span))
+        values |= of_facts | {f"since_{number}": first, f"until_{number}": last}
+    group = ""
+    if groups is not None:
+        group = "JOIN unnest(CAST(:members AS text[]), CAST(:groups AS text[])) AS g (member, name) ON g.member = p.k"
+        values |= {"members": [key for key, _ in groups], "groups": [name for _, name in groups]}
+    statement = _MEDIANS.format(
+        parts=" UNION ALL ".join(parts), group=group, key="p.k" if groups is None else "g.name"
+    )
+    found: dict[str, dict[str, int]] = {}
+    for key, measure, bucket in session.execute(text(statement), values):
+        found.setdefault(key, {})[measure] = bucket
     return found
+
+
+_SPREAD: Final = """
+SELECT {key} AS k, measure, bucket, n FROM report_spread
+WHERE dim = :dim AND platform_id = ANY(CAST(:platforms AS bigint[])) AND starts BETWEEN :since AND :until {tests}
+"""
+_EDGE: Final = f"""
+SELECT {{key}} AS k, v.measure, v.bucket, 1 AS n
+FROM report_facts f CROSS JOIN LATERAL (VALUES {SPREAD_VALUES}) v (measure, bucket)
+WHERE f.what = 'reply' AND v.bucket IS NOT NULL AND {{tests}} {{span}}
+"""  # noqa: S608 - words of this module
+_MEDIANS: Final = """
+WITH h AS (
+    SELECT {key} AS k, p.measure, p.bucket, sum(p.n)::int AS n FROM ({parts}) p {group} GROUP BY 1, 2, 3
+), c AS (
+    SELECT k, measure, bucket, 2 * sum(n) OVER (PARTITION BY k, measure ORDER BY bucket) AS twice,
+        sum(n) OVER (PARTITION BY k, measure) AS total FROM h WHERE n > 0
+)
+SELECT k, measure, min(bucket) FROM c WHERE twice >= total GROUP BY 1, 2
+"""
+"""The first value at or below which half of them lie."""
 
 
 def merged(parts: Iterable[Counted]) -> Counted:
     """Several counts as one."""
-    whole = Counted()
+    whole: Counted = {}
     for part in parts:
-        _add(whole.counts, part.counts)
-        _add(whole.spread, part.spread)
+        for what, sums in part.items():
+            mine = whole.get(what)
+            whole[what] = list(sums) if mine is None else [a + b for a, b in zip(mine, sums, strict=True)]
     return whole
-
-
-def _add(into: dict[str, Any], more: Mapping[str, Mapping[Any, int]]) -> None:
-    for name, values in more.items():
-        mine = into.setdefault(name, {})
-        for key, value in values.items():
-            mine[key] = mine.get(key, 0) + value

@@ -5,6 +5,7 @@ its due instant is marked late from the start, and whoever reads figures leaves 
 with these queries at any moment.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -55,9 +56,9 @@ WORDS: Final[dict[str, str]] = {
 }
 
 
-def column(what: str, mark: str | None) -> str:
-    """The cube's column that counts facts of this kind with this mark; None: all of them."""
-    return "n" if mark is None else f"m{MARKS[what].index(mark) + 1}"
+def column(what: str, mark: str | None) -> int:
+    """Where the cube counts facts of this kind with this mark: 0 is `n`, all of them; then m1, m2, …; then the sums."""
+    return 0 if mark is None else MARKS[what].index(mark) + 1
 
 
 def bit(what: str, mark: str) -> int:
@@ -73,11 +74,17 @@ Scope = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One family of facts: its kinds, and its query without a condition on tickets."""
+    """One family of facts: its kinds, and its query, in which `@a.ticket_id@` stands for the scope's condition on that column.
+
+    It stands with every table, so that of a range of tickets no table is read as a whole.
+    """
 
     whats: frozenset[str]
-    ticket: str
     sql: str
+
+    def within(self, scope: Scope) -> str:
+        """The query for the tickets in this scope."""
+        return re.sub(r"@([a-z]+\.[a-z_]+)@", lambda column: scope(column[1]), self.sql)
 
 
 def _day(instant: str) -> str:
@@ -101,13 +108,13 @@ SELECT c.ticket_id, c.kind AS what, c.id AS ref_id, c.due_on AS day, coalesce(c.
     CASE WHEN a.role = 'lead' THEN extract(epoch FROM c.met_at - r.received_at)::bigint END AS wait_seconds,
     CASE WHEN a.role = 'lead' THEN done.rank - received.rank END AS wait_workdays
 FROM clocks c
-LEFT JOIN assignments a ON c.kind = 'reply' AND c.met_at IS NOT NULL AND a.id = c.assignment_id
-LEFT JOIN tickets r ON c.kind = 'reply' AND c.met_at IS NOT NULL AND r.id = c.ticket_id
+LEFT JOIN assignments a ON c.kind = 'reply' AND c.met_at IS NOT NULL AND a.id = c.assignment_id AND @a.ticket_id@
+LEFT JOIN tickets r ON c.kind = 'reply' AND c.met_at IS NOT NULL AND r.id = c.ticket_id AND @r.id@
 LEFT JOIN units u ON c.kind = 'reply' AND c.met_at IS NOT NULL AND u.id = c.unit_id
 LEFT JOIN report_days opened ON opened.platform_id = u.platform_id AND opened.day = {_day("c.opened_at")}
 LEFT JOIN report_days received ON received.platform_id = u.platform_id AND received.day = {_day("r.received_at")}
 LEFT JOIN report_days done ON done.platform_id = u.platform_id AND done.day = {_day("c.met_at")}
-WHERE c.kind IN ({_in(DUE)}) AND c.voided_at IS NULL
+WHERE c.kind IN ({_in(DUE)}) AND c.voided_at IS NULL AND @c.ticket_id@
 """  # noqa: S608 - words of this module
 _ACCEPTING: Final = (State.ACCEPTED.value, State.COORDINATING.value, State.DISPATCHED.value)
 _RECEIVED: Final = f"""
@@ -122,7 +129,7 @@ FROM tickets r CROSS JOIN LATERAL (
         max(CASE WHEN l.to_state = 'transferred' THEN 8 END) AS transferred
     FROM ledger l WHERE l.ticket_id = r.id
 ) h
-WHERE true
+WHERE @r.id@
 """  # noqa: S608 - words of this module
 _COMPLETED: Final = _in((State.VERIFIED, State.DISSATISFIED, State.CLOSED, State.WITHDRAWN, State.ARCHIVED))
 _LEFT: Final = _in((State.WITHDRAWN, State.ANSWERED, State.TRANSFERRED, State.REFUSED, State.ARCHIVED))
@@ -139,7 +146,7 @@ FROM tickets r CROSS JOIN LATERAL (
     SELECT v.passed FROM reviews v WHERE v.ticket_id = r.id ORDER BY v.id DESC LIMIT 1
 ) verified ON true
 WHERE parts.first_at IS NOT NULL AND r.merged_into_id IS NULL
-    AND NOT (r.state IN ({_LEFT}) AND verified.passed IS NOT TRUE)
+    AND NOT (r.state IN ({_LEFT}) AND verified.passed IS NOT TRUE) AND @r.id@
 """  # noqa: S608 - words of this module
 _ASSIGNED: Final = f"""
 SELECT a.ticket_id, '{ASSIGNED}' AS what, a.id AS ref_id, {_day("a.dispatched_at")} AS day, a.unit_id,
@@ -148,7 +155,7 @@ FROM assignments a LEFT JOIN LATERAL (
     SELECT bit_or(CASE p.upheld WHEN true THEN 3 WHEN false THEN 5 ELSE 1 END) AS marks
     FROM return_proposals p WHERE p.ticket_id = a.ticket_id AND p.assignment_id = a.id
 ) asked ON true
-WHERE true
+WHERE @a.ticket_id@
 """  # noqa: S608 - words of this module
 _SAID: Final = (
     CallbackOutcome.SATISFIED,
@@ -168,16 +175,16 @@ SELECT b.ticket_id, '{CALLED_BACK}' AS what, b.id AS ref_id, {_day("b.attempted_
         + CASE WHEN b.outcome IN ({_in(_SAID)}) AND b.solved THEN 8 ELSE 0 END
         + CASE b.outcome WHEN '{CallbackOutcome.UNREACHABLE}' THEN 16 WHEN '{CallbackOutcome.REFUSED_TO_SAY}' THEN 32 ELSE 0 END AS marks,
     {_NO_TIMES}
-FROM callback_attempts b JOIN tickets r ON r.id = b.ticket_id
-WHERE b.conclusive
+FROM callback_attempts b JOIN tickets r ON r.id = b.ticket_id AND @r.id@
+WHERE b.conclusive AND @b.ticket_id@
 """  # noqa: S608 - words of this module
 
 ARMS: Final = (
-    Arm(DUE, "c.ticket_id", _CLOCKS),
-    Arm(frozenset({RECEIVED}), "r.id", _RECEIVED),
-    Arm(frozenset({DISPATCHED}), "r.id", _DISPATCHED),
-    Arm(frozenset({ASSIGNED}), "a.ticket_id", _ASSIGNED),
-    Arm(frozenset({CALLED_BACK}), "b.ticket_id", _CALLED_BACK),
+    Arm(DUE, _CLOCKS),
+    Arm(frozenset({RECEIVED}), _RECEIVED),
+    Arm(frozenset({DISPATCHED}), _DISPATCHED),
+    Arm(frozenset({ASSIGNED}), _ASSIGNED),
+    Arm(frozenset({CALLED_BACK}), _CALLED_BACK),
 )
 
 COLUMNS: Final = (
@@ -202,12 +209,12 @@ def of_tickets(scope: Scope, whats: Iterable[str] | None = None) -> str:
     """The query for the facts of the tickets in `scope`; `whats` leaves out the arms of others."""
     wanted = None if whats is None else frozenset(whats)
     arms = " UNION ALL ".join(
-        f"({arm.sql} AND {scope(arm.ticket)})" for arm in ARMS if wanted is None or arm.whats & wanted
+        f"({arm.within(scope)})" for arm in ARMS if wanted is None or arm.whats & wanted
     )
     return f"""
 SELECT f.ticket_id, f.what, f.ref_id, f.day, t.platform_id, f.unit_id, t.matter, t.category_code AS category, t.area_code AS area,
     t.channel, coalesce(t.first_receiver_id, 0) AS agent_id, f.marks::smallint AS marks, f.seconds, f.workdays, f.wait_seconds, f.wait_workdays
-FROM ({arms}) f JOIN tickets t ON t.id = f.ticket_id
+FROM ({arms}) f JOIN tickets t ON t.id = f.ticket_id AND {scope("t.id")}
 """  # noqa: S608 - words of this module
 
 

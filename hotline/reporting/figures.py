@@ -1,6 +1,6 @@
 """Figures by platform, unit, matter, category, area, channel, agent and time, with the names people know them by."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -8,9 +8,10 @@ from typing import Any, Final
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
+from hotline.batches import among
 from hotline.organisation import Area, Category, OrgUnit, Person, Platform
-from hotline.reporting.cube import Counted, counted, merged
-from hotline.reporting.indicators import INDICATORS, Figure, Indicator, figure
+from hotline.reporting.cube import Counted, counted, medians, merged
+from hotline.reporting.indicators import INDICATORS, Figure, Indicator, figures_of
 from hotline.reporting.periods import Period
 from hotline.reporting.slices import By, Slice, under
 from workflow.vocabulary import Channel, Level, Matter
@@ -45,15 +46,16 @@ LEVELS: Final[dict[By, tuple[int, ...]]] = {"category": (2, 4, 6), "area": (2, 4
 
 
 def whole(
-    session: Session,
-    cut: Slice,
-    period: Period,
-    today: date,
-    wanted: Sequence[Indicator] = INDICATORS,
+    session: Session, cut: Slice, period: Period, today: date, wanted: Sequence[Indicator] = INDICATORS
 ) -> Mapping[str, Figure]:
     """The figures of a whole cut in a period, as of `today` (Asia/Shanghai)."""
     found = counted(session, cut, period, "whole", today)
-    return _figures(found.get("", Counted()), wanted)
+    middle = medians(session, cut, period, "whole", today) if _medians(wanted) else {}
+    return figures_of(wanted, found.get("", {}), middle.get("", {}))
+
+
+def _medians(wanted: Iterable[Indicator]) -> bool:
+    return any(each.median is not None for each in wanted)
 
 
 def table(
@@ -68,47 +70,75 @@ def table(
     rollup: bool = False,
 ) -> Table:
     """A cut in a period broken down. `digits` is the level of categories' and areas' codes; `rollup` adds to each unit those below it."""
-    spread = any(each.median for each in wanted)
-    found = counted(session, cut, period, by, today, digits=digits or _deepest(by), spread=spread)
-    return _table(session, found, by, wanted, rollup=rollup)
+    digits = digits or _deepest(by)
+    found = counted(session, cut, period, by, today, digits=digits)
+    groups = _grouping(session, found, by, rollup=rollup)
+    middle = (
+        medians(session, cut, period, by, today, digits=digits, groups=groups) if _medians(wanted) else {}
+    )
+    return _table(session, found if groups is None else _grouped(found, groups), by, wanted, middle)
 
 
 def full(session: Session, cut: Slice, period: Period, today: date) -> dict[str, Table]:
-    """Every breakdown a regular report prints: all indicators by platform, unit, level, matter, category and area (each level), channel."""
+    """Every breakdown a regular report prints: all indicators by platform, unit, level, matter, category and area (each level), channel.
+
+    Medians stand with platforms, units and matters; of the rest they are asked for one breakdown at a time.
+    """
     tables: dict[str, Table] = {}
-    plain: tuple[By, ...] = ("platform", "unit", "matter", "channel")
-    for by in plain:
+    for by in _WITH_MEDIANS:
         found = counted(session, cut, period, by, today)
-        tables[by] = _table(session, found, by, INDICATORS)
+        tables[by] = _table(session, found, by, INDICATORS, medians(session, cut, period, by, today))
         if by == "unit":
-            tables["level"] = _table(session, found, "level", INDICATORS)
-    for by in LEVELS:
+            levels = _grouping(session, found, "level", rollup=False) or ()
+            tables["level"] = _table(session, _grouped(found, levels), "level", INDICATORS, {})
+    for by in _WITHOUT:
         found = counted(session, cut, period, by, today)
-        for digits in LEVELS[by]:
-            shorter = found if digits == LEVELS[by][-1] else _cut(found, digits)
-            tables[f"{by}_{digits}"] = _table(session, shorter, by, INDICATORS)
+        for digits in LEVELS.get(by, (None,)):
+            name = by if digits is None else f"{by}_{digits}"
+            groups = None if digits in (None, _deepest(by)) else [(key, key[:digits]) for key in found]
+            tables[name] = _table(
+                session, found if groups is None else _grouped(found, groups), by, INDICATORS, {}
+            )
     return tables
+
+
+_WITH_MEDIANS: Final[tuple[By, ...]] = ("platform", "unit", "matter")
+_WITHOUT: Final[tuple[By, ...]] = ("category", "area", "channel")
 
 
 def _deepest(by: By) -> int | None:
     return LEVELS[by][-1] if by in LEVELS else None
 
 
-def _cut(found: Mapping[str, Counted], digits: int) -> dict[str, Counted]:
-    return _grouped(found, lambda key: key[:digits])
+def _grouped(found: Mapping[str, Counted], groups: Iterable[tuple[str, str]]) -> dict[str, Counted]:
+    members: dict[str, list[Counted]] = {}
+    for key, name in groups:
+        if key in found:
+            members.setdefault(name, []).append(found[key])
+    return {name: merged(parts) for name, parts in members.items()}
 
 
-def _grouped(found: Mapping[str, Counted], group: Callable[[str], str | None]) -> dict[str, Counted]:
-    groups: dict[str, list[Counted]] = {}
-    for key, each in found.items():
-        name = group(key)
-        if name is not None:
-            groups.setdefault(name, []).append(each)
-    return {key: merged(parts) for key, parts in groups.items()}
+def _grouping(
+    session: Session, found: Mapping[str, Counted], by: By, *, rollup: bool
+) -> list[tuple[str, str]] | None:
+    """Which keys are told together: units by their level, or with all above them; None: each by itself."""
+    if by == "level":
+        levels = {key: level.value for key, (_, _, level) in _units(session, found).items() if level}
+        return [(key, levels.get(key, OF_PLATFORM)) for key in found]
+    if by != "unit" or not rollup:
+        return None
+    ids = [int(key) for key in found if key != "0"]
+    trees = under(session, list(session.execute(text(_ABOVE), {"ids": ids}).scalars()))
+    pairs = [(str(each), str(top)) for top, all_below in trees.items() for each in all_below]
+    return [*pairs, ("0", "0")]
 
 
-def _figures(found: Counted, wanted: Iterable[Indicator]) -> dict[str, Figure]:
-    return {each.key: figure(each, found.counts, found.spread) for each in wanted}
+_ABOVE: Final = """
+WITH RECURSIVE tree AS (
+    SELECT id, parent_id, in_charge_id FROM units WHERE id = ANY(CAST(:ids AS bigint[]))
+    UNION SELECT u.id, u.parent_id, u.in_charge_id FROM units u JOIN tree ON u.id IN (tree.parent_id, tree.in_charge_id)
+) SELECT id FROM tree
+"""
 
 
 def _table(
@@ -116,52 +146,25 @@ def _table(
     found: Mapping[str, Counted],
     by: By,
     wanted: Sequence[Indicator],
-    *,
-    rollup: bool = False,
+    middle: Mapping[str, Mapping[str, int]],
 ) -> Table:
+    named = _names(session, by, found)
     if by == "level":
-        levels = {str(unit.id): unit.level.value for unit in _units(session, found).values()}
-        found = _grouped(found, lambda key: levels.get(key, OF_PLATFORM))
-        named: Named = {level.value: (level.value, level.label, level) for level in Level}
-        named[OF_PLATFORM] = (OF_PLATFORM, "热线平台", None)
-        order: list[str] = list(named)
-    elif by == "unit":
-        if rollup:
-            found = _rolled_up(session, found)
-        named = {key: (unit.code, unit.name, unit.level) for key, unit in _units(session, found).items()} | {
-            "0": (OF_PLATFORM, "热线平台", None)
-        }
+        order = [key for key in named if key in found]
+    elif by in ("unit", "agent"):
         order = sorted(found, key=lambda key: (-_weight(found[key]), named[key][0]))
     else:
-        named = _names(session, by, found)
         order = sorted(found, key=lambda key: named[key][0])
-        if by == "agent":
-            order = sorted(found, key=lambda key: (-_weight(found[key]), named[key][0]))
     rows = [
-        Row(*named[key], figures=_figures(found[key], wanted))
+        Row(*named[key], figures=figures_of(wanted, found[key], middle.get(key, {})))
         for key in order
-        if key in found and _weight(found[key])
+        if _weight(found[key])
     ]
     return Table(by, rows)
 
 
 def _weight(found: Counted) -> int:
-    return sum(columns.get("n", 0) for columns in found.counts.values())
-
-
-def _rolled_up(session: Session, found: Mapping[str, Counted]) -> dict[str, Counted]:
-    """Each unit with all below it; those above that had nothing themselves appear too."""
-    above = """
-WITH RECURSIVE tree AS (
-    SELECT id, parent_id, in_charge_id FROM units WHERE id = ANY(CAST(:ids AS bigint[]))
-    UNION SELECT u.id, u.parent_id, u.in_charge_id FROM units u JOIN tree ON u.id IN (tree.parent_id, tree.in_charge_id)
-) SELECT id FROM tree
-"""
-    ids = [int(key) for key in found if key != "0"]
-    tops = list(session.execute(text(above), {"ids": ids}).scalars())
-    trees = under(session, tops)
-    rolled = {str(top): merged(found[str(each)] for each in trees[top] if str(each) in found) for top in tops}
-    return rolled | ({"0": found["0"]} if "0" in found else {})
+    return sum(columns[0] for columns in found.values())
 
 
 # --- names -----------------------------------------------------------------------------------------------------------------
@@ -169,17 +172,25 @@ WITH RECURSIVE tree AS (
 Named = dict[str, tuple[str, str, Level | None]]
 
 
-def _units(session: Session, found: Iterable[str]) -> dict[str, OrgUnit]:
+def _units(session: Session, found: Iterable[str]) -> Named:
     ids = [int(key) for key in found if key not in ("0", "")]
-    rows = session.execute(select(OrgUnit).where(col(OrgUnit.id).in_(ids))).scalars()
-    return {str(unit.id): unit for unit in rows}
+    unit = select(col(OrgUnit.id), col(OrgUnit.code), col(OrgUnit.name), col(OrgUnit.level))
+    rows = session.execute(unit.where(col(OrgUnit.id) == among(ids)))
+    return {str(key): (code, name, level) for key, code, name, level in rows}
 
 
 def _names(session: Session, by: By, found: Mapping[str, Any]) -> Named:
     """Code, name and level of each key of a breakdown."""
-    if by in ("matter", "channel"):
+    named: Named
+    if by == "level":
+        named = {level.value: (level.value, level.label, level) for level in Level}
+        named[OF_PLATFORM] = (OF_PLATFORM, "热线平台", None)
+    elif by == "unit":
+        named = _units(session, found)
+        named["0"] = (OF_PLATFORM, "热线平台", None)
+    elif by in ("matter", "channel"):
         words = Matter if by == "matter" else Channel
-        named: Named = {word.value: (word.value, word.label, None) for word in words}
+        named = {word.value: (word.value, word.label, None) for word in words}
     elif by in ("platform", "agent"):
         named = _people_and_platforms(session, by, found)
     elif by in ("category", "area"):

@@ -42,7 +42,7 @@ def start(session: Session, state: CountState) -> None:
 
 def fill(session: Session, state: CountState, at: datetime, *, batch: int = BATCH) -> int:
     """One batch of tickets, or once they are through all calls and the cube; returns how many keys were gone through. The caller commits."""
-    session.execute(text("SET LOCAL statement_timeout = 0"))
+    _at_leisure(session)
     if state.filled_to < state.fill_until:
         after, until = state.filled_to, min(state.filled_to + batch, state.fill_until)
         session.execute(text(_FILL), {"after": after, "until": until})
@@ -54,6 +54,12 @@ def fill(session: Session, state: CountState, at: datetime, *, batch: int = BATC
     state.built, state.counted_at = True, at
     session.add(state)
     return 1
+
+
+def _at_leisure(session: Session) -> None:
+    """This transaction may take its time, and the memory to sum millions of rows up in."""
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    session.execute(text("SET LOCAL work_mem = '128MB'"))
 
 
 _INSERT: Final = f"INSERT INTO report_facts ({', '.join(facts.COLUMNS)})"
@@ -138,7 +144,7 @@ def check(session: Session, *, batch: int = BATCH) -> Iterator[tuple[int, int, F
 
     Run it in one snapshot (REPEATABLE READ) of a database whose counting is current.
     """
-    session.execute(text("SET LOCAL statement_timeout = 0"))
+    _at_leisure(session)
     last = int(session.execute(text("SELECT coalesce(max(id), 0) FROM tickets")).scalar_one())
     wrong = 0
     for after in range(0, last, batch):

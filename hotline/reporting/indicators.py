@@ -4,13 +4,15 @@ An indicator says which facts (`hotline.reporting.facts`) are its cohort, which 
 the cube, the raw query and the lists of tickets behind a figure all go by it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from hotline.reporting import facts
+from hotline.reporting.tables import MARKS as MOST_MARKS
+from hotline.reporting.tables import SUMS
 from workflow.vocabulary import ClockKind
 
 K = ClockKind
@@ -255,61 +257,94 @@ MOST_DAYS: Final = 60
 
 # --- values --------------------------------------------------------------------------------------------------------------
 
-Counts = Mapping[str, Mapping[str, int]]
-"""Of each kind of fact, the cube's columns summed."""
+Counts = Mapping[str, Sequence[int]]
+"""Of each kind of fact the cube's columns summed: n, m1, …, m6, then the sums."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One indicator for one cut: numerator and denominator, the value (None without a denominator), the median, what is beside it.
+class Figure(NamedTuple):
+    """One indicator for one cut: numerator and denominator (None: a count), the median, what is beside it.
 
-    A percent's value is a fraction of 1; times are in hours or working days, exact.
+    A mean's numerator is a sum of seconds or working days.
     """
 
     key: str
     numerator: int
     denominator: int | None
-    value: Fraction | None
-    median: int | None = None
-    beside: Mapping[str, int] = field(default_factory=dict)
+    median: int | None
+    beside: tuple[int, ...]
+
+    @property
+    def value(self) -> Fraction | None:
+        """Exact: a fraction of 1, hours or working days, a number; None where there is nothing to divide by."""
+        if self.denominator is None:
+            return Fraction(self.numerator)
+        scale = 3600 if BY_KEY[self.key].unit == "hours" else 1
+        return Fraction(self.numerator, self.denominator * scale) if self.denominator else None
 
 
-def figure(indicator: Indicator, counts: Counts, spread: Mapping[str, Mapping[int, int]]) -> Figure:
-    """The indicator's figure from counted facts, `spread` holding how many took how long by measure and bucket."""
+_WIDTH: Final = 1 + MOST_MARKS + len(SUMS)
+_NOTHING: Final = (0,) * _WIDTH
+_BLOCKS: Final = tuple(
+    dict.fromkeys([*((what,) for what in facts.MARKS), *(each.whats for each in INDICATORS)])
+)
+"""What counts are laid out as, one after the other: each kind of fact, then each sum of several that an indicator counts."""
 
-    def total(mark: str | None) -> int:
-        return sum(
-            counts[what].get(facts.column(what, mark), 0) for what in indicator.whats if what in counts
-        )
 
-    beside = {each.label: total(each.mark) for each in indicator.beside}
-    if indicator.unit == "count":
-        counted = total(indicator.top)
-        return Figure(indicator.key, counted, None, Fraction(counted), None, beside)
-    bottom = total(indicator.bottom)
-    if indicator.sums is None:
-        top = total(indicator.top)
-        value = Fraction(top, bottom) if bottom else None
-        return Figure(indicator.key, top, bottom, value, None, beside)
-    name = indicator.sums
-    top = sum(counts[what].get(name, 0) for what in indicator.whats if what in counts)
-    scale = 3600 if indicator.unit == "hours" else 1
-    value = Fraction(top, bottom * scale) if bottom else None
-    assert indicator.median is not None
-    return Figure(
-        indicator.key, top, bottom, value, median_of(spread.get(indicator.median, {}), indicator.unit), beside
+class _Places(NamedTuple):
+    """Where an indicator's numbers lie in counts laid out."""
+
+    key: str
+    top: int
+    bottom: int | None
+    beside: tuple[int, ...]
+    median: Measure | None
+    unit: Unit
+
+
+def _places(each: Indicator) -> _Places:
+    start = _BLOCKS.index(each.whats) * _WIDTH
+
+    def place(mark: str | None) -> int:
+        return start + facts.column(each.whats[0], mark)
+
+    return _Places(
+        each.key,
+        place(each.top) if each.sums is None else start + 1 + MOST_MARKS + SUMS.index(each.sums),
+        None if each.unit == "count" else place(each.bottom),
+        tuple(place(one.mark) for one in each.beside),
+        each.median,
+        each.unit,
     )
 
 
-def median_of(buckets: Mapping[int, int], unit: Unit) -> int | None:
-    """The lower median of a spread: the first value at or below which half of them lie; None of none."""
-    half = (sum(buckets.values()) + 1) // 2
-    seen = 0
-    for bucket in sorted(buckets):
-        seen += buckets[bucket]
-        if seen >= half > 0:
-            return bucket if unit == "workdays" else (0 if bucket == 0 else HOURS[bucket - 1])
-    return None
+_READ: Final = {each.key: _places(each) for each in INDICATORS}
+
+
+def figures_of(wanted: Iterable[Indicator], counts: Counts, medians: Mapping[str, int]) -> dict[str, Figure]:
+    """These indicators' figures from counted facts, and the bucket in which each measure's median lies."""
+    flat: list[int] = []
+    for whats in _BLOCKS:
+        if len(whats) == 1:
+            flat.extend(counts.get(whats[0], _NOTHING))
+        else:
+            flat.extend(map(sum, zip(*(counts.get(what, _NOTHING) for what in whats), strict=True)))
+    told = {}
+    for indicator in wanted:
+        key, top, bottom, beside, measure, unit = _READ[indicator.key]
+        bucket = medians.get(measure) if measure is not None else None
+        told[key] = Figure(
+            key,
+            flat[top],
+            None if bottom is None else flat[bottom],
+            None if bucket is None else _at(bucket, unit),
+            tuple([flat[each] for each in beside]),
+        )
+    return told
+
+
+def _at(bucket: int, unit: Unit) -> int:
+    """Where a bucket begins, in working days or hours."""
+    return bucket if unit == "workdays" or bucket == 0 else HOURS[bucket - 1]
 
 
 def shown(value: Fraction | None, unit: Unit) -> str | None:

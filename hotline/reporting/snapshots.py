@@ -133,12 +133,13 @@ def plain(told: Mapping[str, Figure]) -> dict[str, Any]:
 
 
 def _figure(each: Figure) -> dict[str, Any]:
+    indicator = BY_KEY[each.key]
     return {
         "numerator": each.numerator,
         "denominator": each.denominator,
-        "value": shown(each.value, BY_KEY[each.key].unit),
+        "value": shown(each.value, indicator.unit),
         "median": each.median,
-        "beside": dict(each.beside),
+        "beside": {one.label: count for one, count in zip(indicator.beside, each.beside, strict=True)},
     }
 
 
@@ -182,10 +183,9 @@ def parameters(session: Session, office: Office, platform: Platform, period: Per
 
 
 def _cohorts(session: Session, cut: Slice, period: Period, at: datetime) -> list[dict[str, Any]]:
-    found = cube.counted(session, cut, period, "whole", local_day(at), spread=False)
-    counts = found[""].counts if "" in found else {}
+    counts = cube.counted(session, cut, period, "whole", local_day(at)).get("", {})
     return [
-        {"what": what, "label": facts.WORDS[what], "size": counts.get(what, {}).get("n", 0)}
+        {"what": what, "label": facts.WORDS[what], "size": counts[what][0] if what in counts else 0}
         for what in facts.MARKS
     ]
 

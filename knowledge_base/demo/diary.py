@@ -74,6 +74,9 @@ def _check_drafts(session: Session, hotlines: Hotlines, at: datetime) -> None:
         if version.state is VersionState.UNIT_REVIEW:
             lead = next(unit.lead for unit in home.units.values() if unit.id == article.unit_id)
             _take(session, lead, article.id, K.UNIT_APPROVE, at)
+        elif version.valid_until is not None and version.valid_until < local_day(at):
+            reason = "有效期在审核期间已过，请核实后修改有效期再报（演示数据）。"
+            _take(session, home.staff[Role.EDITOR][0], article.id, K.SEND_BACK, at, reason=reason)
         else:
             _take(session, home.staff[Role.EDITOR][0], article.id, K.PUBLISH, at)
 

@@ -299,6 +299,7 @@ def test_every_kind_that_is_written_is_in_the_catalogue() -> None:
     written |= {questions.ANSWERED, questions.ADOPTED, outbox.LAPSED, outbox.DUE_SOON, outbox.CLOCK_MOVED}
     written |= {outbox.MERGED_IN, outbox.MAIN_REPLIED, outbox.RECORDING_DESTROYED, outbox.KNOWLEDGE_REQUESTED}
     written |= {outbox.ACCOUNTABILITY_ISSUED}
+    written |= {outbox.REPORT_DRAFTED, outbox.REPORT_DUE_SOON, outbox.REPORT_LAPSED, outbox.REPORT_FILED}
     written |= {
         outbox.CALL_RINGING,
         outbox.CALL_ANSWERED,
