@@ -473,6 +473,7 @@ def test_a_ticket_removed_with_its_whole_ledger_is_missed_by_the_signed_head(
         "DELETE FROM outbox WHERE ticket_id = :t",
         "DELETE FROM clocks WHERE ticket_id = :t",
         "DELETE FROM ledger WHERE ticket_id = :t",
+        "DELETE FROM likeness WHERE ticket_id = :t",
         "DELETE FROM tickets WHERE id = :t",
         t=ticket,
     )
