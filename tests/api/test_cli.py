@@ -244,7 +244,8 @@ def test_the_installed_script_starts_at_once_and_needs_no_database() -> None:
 
 def test_generated_documents_are_noticed_when_stale(tmp_path: Path) -> None:
     cases = Path("tests/statute")
-    assert docs.stale(tmp_path, cases) == ["statute.md", "lifecycle.md", "units.zh-CN.md"]
+    assert docs.stale(tmp_path, cases) == list(docs.pages(cases))
+    assert {"openapi.json", "statute.md", "lifecycle.md", "units.zh-CN.md"} <= set(docs.pages(cases))
     docs.write(tmp_path, cases)
     assert docs.stale(tmp_path, cases) == []
     (tmp_path / "lifecycle.md").write_text("old", "utf-8")

@@ -78,6 +78,7 @@ def test_every_state_comes_about_by_real_acts(database_url: str, settings: Setti
         _check_traces(session)
 
 
+@pytest.mark.timeout(1200)  # one to two minutes on two idle cores
 def test_the_demo_people_start_with_breaks_no_rule(database_url: str, settings: Settings) -> None:
     """As many tickets as `run.py` fills: rare meetings of acts come about only at that size."""
     driver.reset_and_fill(database_url, settings, now=NOW, progress=False, shelf=SHELF)
