@@ -76,7 +76,9 @@ def configure_logging(settings: Settings) -> None:
     for handler in logging.getLogger().handlers:
         keep_secrets_out(handler)
     keep_tracebacks_quiet()
-    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a run longer than its period is no news
+    logging.getLogger("apscheduler.scheduler").setLevel(
+        logging.ERROR
+    )  # a run longer than its period is no news
     for name in ("apscheduler", "alembic", "uvicorn.access", "httpx", "transitions"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
