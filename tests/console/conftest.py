@@ -44,6 +44,9 @@ FLAGS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
+STILL = """() => !document.querySelector('.is-closing') && document.getAnimations().every(
+    one => one.playState !== 'running' || one.effect.getComputedTiming().iterations === Infinity)"""
+"""Nothing is on its way in or out: what is half gone is nobody's fault."""
 STRANGE = ("Failed to load resource", "[vite]")
 
 
@@ -61,9 +64,12 @@ def _cannot(why: str) -> None:
     pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, else Playwright's own."""
+    """The machine's Chromium, else Playwright's own.
+
+    Of one module only: while Playwright is up its event loop is this thread's, and no other test could run one.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         try:
@@ -199,6 +205,7 @@ def no_serious_fault() -> Callable[[Page], None]:
     axe = Axe()
 
     def check(page: Page) -> None:
+        page.wait_for_function(STILL)
         found = axe.run(page).response["violations"]
         serious = [
             f"{one['id']} ({one['impact']}): {[node['html'][:160] for node in one['nodes']][:3]}"

@@ -86,7 +86,7 @@ def test_the_closed_loop_and_the_end(engine: Engine, database_url: str, tmp_path
     with serving(tmp_path, database_url, world.tokens) as house, house.client() as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json()["status"] == "ready"
-        assert "12345" in client.get("/").text
+        assert "12345" in client.get("/", follow_redirects=True).text
         number = done(client, house, "/tickets", "agent", new_ticket(matter="complaint"))["number"]
         for act, login, order, state in (
             ("dispatch", "dispatcher", {"lead": "ZJJ"}, "dispatched"),
