@@ -97,7 +97,7 @@ def settle_recall(recall: o.KeyPath, order: recalls.SettleRecall, edge: EdgeDep)
 # --- the unit's duty (art. 23) -----------------------------------------------------------------------------------------
 
 
-class DutyView(BaseModel):
+class KnowledgeDutyView(BaseModel):
     """One unit's open knowledge duty on one ticket."""
 
     number: str
@@ -115,13 +115,15 @@ class DutyView(BaseModel):
     "/knowledge/duties",
     summary="待完善的知识",
     operation_id="knowledge_duties",
-    response_model=list[DutyView],
+    response_model=list[KnowledgeDutyView],
 )
-def knowledge_duties(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> list[DutyView]:
+def knowledge_duties(
+    edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 100
+) -> list[KnowledgeDutyView]:
     """The knowledge clocks still open of the actor's unit or platforms, those due first; overdue ones stay (art. 23)."""
     found = drafts.duties(edge.session, edge.runtime.office, edge.actor, edge.at, limit=limit)
     return [
-        DutyView(
+        KnowledgeDutyView(
             number=duty.ticket.number,
             title=drafts.clean_title(edge.runtime.office.sealer, duty.ticket),
             unit=duty.unit.code,
@@ -136,7 +138,7 @@ def knowledge_duties(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] =
     ]
 
 
-class DraftView(BaseModel):
+class ProposedDraftView(BaseModel):
     """A draft proposed from a ticket: fields ready to be handed in, and articles that may say it already."""
 
     number: str
@@ -152,16 +154,16 @@ class DraftView(BaseModel):
     "/tickets/{number}/knowledge-draft",
     summary="由工单整理知识草稿",
     operation_id="propose_draft",
-    response_model=DraftView,
+    response_model=ProposedDraftView,
 )
-def propose_draft(number: NumberPath, edge: ReadDep) -> DraftView:
+def propose_draft(number: NumberPath, edge: ReadDep) -> ProposedDraftView:
     """A draft from the question and the unit's reply, personal data, salutation and closing words removed (art. 23)."""
     proposal = drafts.propose(edge.desk(), edge.runtime.library, number)
     platforms, _ = articles.names_of(
         edge.session, {each.article.id: each.article for each in proposal.similar}
     )
     codes = {platform.id: platform.code for platform in platforms.values()}
-    return DraftView(
+    return ProposedDraftView(
         number=proposal.ticket.number,
         article=proposal.order,
         unit=proposal.unit.code,

@@ -16,7 +16,7 @@ Query = dict[str, str | list[str]]
 _QUERY = "原样作为 GET /tickets 的查询条件，即得到该数所指的工单"
 
 
-class FigureView(BaseModel):
+class BoardFigureView(BaseModel):
     """One number and the list behind it."""
 
     key: str
@@ -65,7 +65,7 @@ class BoardView(BaseModel):
     """The board as of one instant."""
 
     at: datetime
-    figures: list[FigureView]
+    figures: list[BoardFigureView]
     columns: list[ColumnView]
     rows: list[RowView]
     coming: list[DueDayView]

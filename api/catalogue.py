@@ -28,7 +28,7 @@ class NamedUnit(BaseModel):
     name: str
 
 
-class DutyView(BaseModel):
+class CatalogueDutyView(BaseModel):
     """One version of one row."""
 
     id: int
@@ -48,7 +48,7 @@ class DutyView(BaseModel):
 class DutyPage(BaseModel):
     """Rows in the order of category and area; `next` goes into `offset` for the page after."""
 
-    items: list[DutyView]
+    items: list[CatalogueDutyView]
     next: int | None
 
 
@@ -115,10 +115,10 @@ def _unit(unit: OrgUnit) -> NamedUnit:
     return NamedUnit(code=unit.code, name=unit.name)
 
 
-def _view(duty: Duty) -> DutyView:
+def _view(duty: Duty) -> CatalogueDutyView:
     entry = duty.entry
     told = entry.model_dump(include={"id", "basis", "version", "since", "changed_by", "until", "closed_by"})
-    return DutyView(
+    return CatalogueDutyView(
         **told,
         platform=duty.platform,
         category=entry.category_code,
@@ -147,7 +147,7 @@ def list_catalogue(query: Annotated[DutyQuery, Query()], edge: ReadDep) -> DutyP
     "/catalogue",
     summary="维护派单目录",
     operation_id="put_duty",
-    response_model=DutyView,
+    response_model=CatalogueDutyView,
     openapi_extra=with_example(
         {
             "category": "0101",
@@ -170,7 +170,7 @@ def put_duty(order: catalogue.DutyOrder, edge: EdgeDep) -> Response:
     "/catalogue/{entry}/close",
     summary="停用派单目录的一行",
     operation_id="close_duty",
-    response_model=DutyView,
+    response_model=CatalogueDutyView,
     openapi_extra=with_example({}),
 )
 def close_duty(entry: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:

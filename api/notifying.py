@@ -70,7 +70,7 @@ class ContactView(BaseModel):
     changed_by: str
 
 
-class TryView(BaseModel):
+class NoticeTryView(BaseModel):
     """One attempt."""
 
     at: datetime
@@ -96,7 +96,7 @@ class NotificationView(BaseModel):
     segments: int = Field(description="短信条数：70 字以内一条，更长的每 67 字一条；电子邮件为 0")
     urgent: bool = Field(description="夜间也发送")
     state: NoticeState
-    tries: list[TryView]
+    tries: list[NoticeTryView]
     created_at: datetime
     next_at: datetime | None = Field(description="下次发送时间")
     settled_at: datetime | None

@@ -65,7 +65,7 @@ class SubscriptionWithSecret(SubscriptionView):
     secret: str
 
 
-class TryView(BaseModel):
+class DeliveryTryView(BaseModel):
     """One attempt."""
 
     at: datetime
@@ -84,7 +84,7 @@ class DeliveryView(BaseModel):
     number: str | None = Field(description="工单编号")
     state: DeliveryState
     replayed_by: str | None
-    tries: list[TryView]
+    tries: list[DeliveryTryView]
     created_at: datetime
     settled_at: datetime | None
     problem: str | None

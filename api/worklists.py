@@ -62,7 +62,7 @@ class DraftLine(BaseModel):
     expires_at: datetime
 
 
-class DraftView(DraftLine):
+class KeptDraftView(DraftLine):
     """One unfinished form."""
 
     content: dict[str, Any]
@@ -178,11 +178,11 @@ def list_drafts(edge: ReadDep) -> list[DraftLine]:
     return [_line(draft) for draft in keeping.drafts(edge.desk())]
 
 
-@router.get("/drafts/{form}", summary="取回草稿", operation_id="read_draft", response_model=DraftView)
+@router.get("/drafts/{form}", summary="取回草稿", operation_id="read_draft", response_model=KeptDraftView)
 def read_draft(form: FormPath, edge: ReadDep) -> Response:
     """What one had typed, at any seat, until it expires (seven days after it was last saved)."""
     draft, content = keeping.read_draft(edge.desk(), form)
-    view = DraftView(**_line(draft).model_dump(), content=content)
+    view = KeptDraftView(**_line(draft).model_dump(), content=content)
     headers = {"ETag": f'"{draft.revision}"', "Cache-Control": "no-store"}
     return Response(view.model_dump_json(), media_type="application/json", headers=headers)
 

@@ -41,7 +41,7 @@ class KnowledgeFileView(BaseModel):
     added_at: datetime
 
 
-class StepView(BaseModel):
+class ArticleStepView(BaseModel):
     """One step of a version's life."""
 
     version: int
@@ -106,7 +106,7 @@ class ArticleView(BaseModel):
     local: list[RelatedView] = Field(description="下级平台对本条的补充或替代")
     tell_instead: str | None = Field(description="本地替代本条的知识，答复时应以其为准")
     files: list[KnowledgeFileView]
-    steps: list[StepView]
+    steps: list[ArticleStepView]
     written_by: str
     written_at: datetime
     published_at: datetime | None
@@ -307,7 +307,7 @@ class Shelf:
                 found.setdefault(article.source_id, []).append(said)
         return found
 
-    def _steps(self, article: Article) -> list[StepView]:
+    def _steps(self, article: Article) -> list[ArticleStepView]:
         rows = self.session.execute(
             select(ArticleStep)
             .where(col(ArticleStep.article_id) == article.id)
@@ -315,7 +315,7 @@ class Shelf:
             .limit(200)
         ).scalars()
         shown = [
-            StepView(
+            ArticleStepView(
                 version=row.version,
                 step=row.step,
                 label=row.step.label,
