@@ -1,9 +1,9 @@
 """A client of the real app on a real database, with a clock the test sets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,14 +11,18 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
+from hotline.storage.store import make_engine
 from tests import world as w
+
+if TYPE_CHECKING:
+    from tests.postgres_server import Server
 
 UNHURRIED: dict[str, Any] = {
     "requests_per_minute": 10**6,
     "machine_requests_per_minute": 10**6,
     "failures_per_address": 10**6,
 }
-"""Settings for tests that ask more than a person would; the limits themselves are tried in `test_shield.py`."""
+"""Settings for tests that ask more than a person would; the limits themselves are tried in `test_rates.py`."""
 
 
 class Api:
@@ -80,3 +84,51 @@ def api(world: w.World, tmp_path: Path) -> Iterator[Api]:
     with TestClient(create_app(runtime), raise_server_exceptions=False) as client:
         holder.append(Api(client, world))
         yield holder[0]
+
+
+@pytest.fixture(scope="module")
+def house(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One app and one database for the whole module: hardly a test of it stores anything."""
+    folder = tmp_path_factory.mktemp("house")
+    name = postgres_server.clone()
+    engine = make_engine(postgres_server.url_of(name))
+    world = w.build(engine, folder)
+    holder: list[Api] = []
+
+    def clock() -> datetime:
+        return holder[0].now
+
+    app = create_app(Runtime(Settings(data_dir=folder, **UNHURRIED), engine, world.office, clock))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        holder.append(Api(client, world))
+        yield holder[0]
+    engine.dispose()
+    postgres_server.drop(name)
+
+
+Opened = Callable[..., Api]
+
+
+@pytest.fixture
+def opened(world: w.World, tmp_path: Path) -> Iterator[Opened]:
+    """Opens the real app with these settings."""
+    clients: list[TestClient] = []
+
+    def open_with(
+        *, base_url: str = "http://testserver", address: str = "198.51.100.1", **settings: Any
+    ) -> Api:
+        runtime = Runtime(
+            Settings(data_dir=tmp_path, **settings),
+            world.engine,
+            world.office,
+            lambda: w.china("2026-03-02 09:00"),
+        )
+        client = TestClient(
+            create_app(runtime), raise_server_exceptions=False, base_url=base_url, client=(address, 40000)
+        )
+        clients.append(client.__enter__())
+        return Api(client, world)
+
+    yield open_with
+    for client in clients:
+        client.__exit__(None, None, None)

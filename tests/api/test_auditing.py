@@ -25,8 +25,8 @@ from hotline.office import policy_of
 from hotline.settings import Settings
 from tests import world as w
 from tests.api.conftest import Api
+from tests.api.refusals import problem
 from tests.api.test_cli import Shell, hotline  # noqa: F401 - a fixture
-from tests.api.test_errors import problem
 from tests.api.test_files import WAV, archived_with, kept
 from workflow.vocabulary import AuditKind
 

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from hotline.access import OPENS
 from tests.api.conftest import Api
+from tests.api.refusals import nothing_stored, problem
 from tests.api.tables import dump
-from tests.api.test_errors import nothing_stored, problem
 from workflow.vocabulary import PersonalField, Role
 
 NAME, PHONE, ADDRESS, ID_NUMBER = "测试丁", "13987654321", "测试大街88号3单元", "630104199001011238"

@@ -13,9 +13,9 @@ from api.acts import ACT_ROUTES
 from hotline.privacy.concealment import conceal_stored
 from hotline.privacy.masking import HIDDEN
 from tests.api.conftest import Api
+from tests.api.refusals import problem
 from tests.api.tables import dump
 from tests.api.test_acts import LIVES
-from tests.api.test_errors import problem
 from tests.api.test_files import PDF, WAV, upload
 from workflow.vocabulary import Act
 

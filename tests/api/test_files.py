@@ -14,8 +14,8 @@ from hotline import recordings
 from hotline.models import Attachment
 from tests import world as w
 from tests.api.conftest import Api
+from tests.api.refusals import nothing_stored, problem
 from tests.api.tables import rows
-from tests.api.test_errors import nothing_stored, problem
 
 PDF = b"%PDF-1.7\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 PNG = bytes.fromhex(

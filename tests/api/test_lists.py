@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api
+from tests.api.refusals import nothing_stored, problem
 from tests.api.tables import dump
-from tests.api.test_errors import nothing_stored, problem
 
 ALL_OK = {"elements": {"quality": True, "process": True, "content": True, "completeness": True}}
 

@@ -13,8 +13,8 @@ from hotline.auditing.trail import AuditEntry
 from hotline.organisation import AccessToken
 from hotline.people import clients
 from tests.api.conftest import Api
+from tests.api.refusals import nothing_stored, problem
 from tests.api.tables import dump
-from tests.api.test_errors import nothing_stored, problem
 from workflow.vocabulary import AuditKind
 
 CLIENT = {

@@ -12,8 +12,8 @@ from hotline.models import LedgerEntry, Ticket
 from hotline.organisation import Person
 from tests.api.browser import SECRET, Browser, give_password
 from tests.api.conftest import Api
+from tests.api.refusals import nothing_stored, problem
 from tests.api.tables import dump, fingerprint
-from tests.api.test_errors import nothing_stored, problem
 from workflow.vocabulary import AuditKind
 
 NEWCOMER = {"login": "newcomer", "name": "测试己", "platform": "01", "roles": ["agent"]}

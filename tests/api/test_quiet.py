@@ -19,7 +19,7 @@ from hotline.orders import Caller
 from hotline.settings import Settings
 from hotline.storage.store import make_engine
 from tests.api.conftest import Api
-from tests.api.test_errors import problem
+from tests.api.refusals import problem
 
 PHONE = "13900000001"
 ID_NUMBER = "630104199001011239"

@@ -17,8 +17,8 @@ from hotline.organisation import OrgUnit, Person
 from hotline.people.identity import Credential, LoginSession
 from tests.api.browser import SECRET, Browser, give_password
 from tests.api.conftest import Api
+from tests.api.refusals import problem
 from tests.api.tables import dump, fingerprint
-from tests.api.test_errors import problem
 from workflow.vocabulary import AuditKind
 
 NEW = "Another-9-good!"

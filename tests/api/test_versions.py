@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.api.conftest import Api
+from tests.api.refusals import new_ticket, nothing_stored, problem
 from tests.api.tables import fingerprint, rows
-from tests.api.test_errors import new_ticket, nothing_stored, problem
 
 KEY = {"Idempotency-Key": "retry-1"}
 

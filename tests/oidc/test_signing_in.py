@@ -19,7 +19,7 @@ from hotline.people.oidc import Provider, ProviderRefused
 from hotline.settings import Settings
 from tests.api.browser import Browser, give_password
 from tests.api.conftest import Api
-from tests.api.test_errors import problem
+from tests.api.refusals import problem
 from tests.oidc.conftest import IdentityProvider, Visitor
 from workflow.vocabulary import AuditKind
 
