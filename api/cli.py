@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from api import (
     cli_audit,
     cli_calls,
+    cli_doctor,
     cli_exchange,
     cli_keys,
     cli_knowledge,
@@ -58,6 +59,7 @@ app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
 app.add_typer(cli_reports.reports_app, name="reports")
 app.add_typer(cli_notify.notify_app, name="notify")
 app.command("conceal")(cli_keys.conceal)
+app.command("doctor")(cli_doctor.doctor)
 app.command("subject-report")(cli_keys.subject_report)
 
 

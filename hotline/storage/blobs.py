@@ -69,6 +69,15 @@ class BlobStore:
             raise FileAltered("该文件内容与登记时不符，可能已损坏或被改动，请联系管理员。", field="file")
         return content
 
+    def holds(self, sha256: str) -> bool:
+        """Whether there is a file of that hash; its bytes are not read."""
+        inner, name = _place(sha256)
+        try:
+            with self._inside(inner) as folder:
+                return _is_file(name, folder)
+        except FileNotFoundError:
+            return False
+
     def destroy(self, sha256: str) -> bool:
         """Remove the bytes; whether there were any."""
         inner, name = _place(sha256)

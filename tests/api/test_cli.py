@@ -15,6 +15,7 @@ from tests.world import World, china, demand
 from workflow.vocabulary import Act
 
 COMMANDS: tuple[list[str], ...] = (
+    ["doctor"],
     [],
     ["serve"],
     ["schedule"],
@@ -95,6 +96,7 @@ COMMANDS: tuple[list[str], ...] = (
     ["reports"],
     ["reports", "list"],
     ["reports", "show"],
+    ["reports", "export"],
     ["reports", "rebuild"],
     ["reports", "check"],
     ["reports", "schema"],
