@@ -8,9 +8,12 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from hotline import models, organisation  # noqa: F401
+from hotline.assessing import tables as assessing_tables  # noqa: F401
 from hotline.auditing import trail  # noqa: F401
 from hotline.desks import tables as desk_tables  # noqa: F401
 from hotline.exchange import tables as exchange_tables  # noqa: F401
+from hotline.hotspots import tables as hotspots_tables  # noqa: F401
+from hotline.letters import tables as letters_tables  # noqa: F401
 from hotline.notifying import tables as notifying_tables  # noqa: F401
 from hotline.people import identity  # noqa: F401
 from hotline.reporting import tables as reporting_tables  # noqa: F401

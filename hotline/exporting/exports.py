@@ -18,7 +18,7 @@ from hotline.case import Desk, Office
 from hotline.exporting.files import Watermark, write
 from hotline.exporting.rows import Rows
 from hotline.models import Ticket
-from hotline.orders import Line, Order, Prose
+from hotline.orders import Line, Order, Prose, Whole
 from hotline.organisation import AccessToken, OrgUnit, Person
 from hotline.people.accounts import actor_for
 from hotline.people.identity import MachineClient
@@ -64,7 +64,7 @@ class ApprovalOrder(Order):
     """批准导出: why, and for how many hours the file may be downloaded (by default and at most the installation's)."""
 
     reason: Line = Field(title="理由")
-    hours: int | None = Field(title="可下载时长（小时）", default=None, ge=1, le=24 * 30)
+    hours: Whole | None = Field(title="可下载时长（小时）", default=None, ge=1, le=24 * 30)
 
 
 class AlreadyDecided(RuleBroken):

@@ -85,7 +85,9 @@ def _write_xlsx(path: Path, rows: Iterable[Sequence[Cell]], mark: Watermark) -> 
             elif isinstance(value, int):
                 sheet.write_number(last, place, value, whole)
             elif value is not None:
-                sheet.write_string(last, place, _text(value), wrapped if COLUMNS[place].width > 24 else plain)
+                sheet.write_string(
+                    last, place, cell_text(value), wrapped if COLUMNS[place].width > 24 else plain
+                )
     sheet.autofilter(1, 0, max(last, 1), len(COLUMNS) - 1)
     book.close()
 
@@ -94,7 +96,7 @@ def _lay_out(book: Any, sheet: Any, mark: Watermark) -> None:
     """Watermark and titles on top and frozen; the watermark also in each printed page's header, footer and, large and faint, across it."""
     for place, column in enumerate(COLUMNS):
         sheet.set_column(place, place, column.width)
-    sheet.write_string(0, 0, _text(str(mark)), book.add_format({"font_color": "#9C0006", "bold": True}))
+    sheet.write_string(0, 0, cell_text(str(mark)), book.add_format({"font_color": "#9C0006", "bold": True}))
     titles = book.add_format({"bold": True, "bg_color": "#DDEBF7", "border": 1})
     for place, column in enumerate(COLUMNS):
         sheet.write_string(1, place, column.title, titles)
@@ -110,10 +112,10 @@ def _lay_out(book: Any, sheet: Any, mark: Watermark) -> None:
 
 def _for_header(text: str) -> str:
     """`&` begins a code in headers and footers."""
-    return _text(text).replace("&", "&&")
+    return cell_text(text).replace("&", "&&")
 
 
-def _text(text: str) -> str:
+def cell_text(text: str) -> str:
     """What a cell can hold: no control characters, 32,000 characters, and nothing the writer would take for markup."""
     clean = _UNWRITABLE.sub(" ", text)
     if len(clean) > _CELL_MAX:
@@ -127,11 +129,11 @@ def _text(text: str) -> str:
 def _write_csv(path: Path, rows: Iterable[Sequence[Cell]], mark: Watermark) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-        writer.writerow([_harmless(str(mark))])
+        writer.writerow([harmless(str(mark))])
         writer.writerow([column.title for column in COLUMNS])
         for row in rows:
             writer.writerow([_plain(value) for value in row])
-        writer.writerow([_harmless(str(mark))])
+        writer.writerow([harmless(str(mark))])
 
 
 def _plain(value: Cell) -> str:
@@ -139,10 +141,10 @@ def _plain(value: Cell) -> str:
         return ""
     if isinstance(value, datetime):
         return f"{value.astimezone(CHINA):%Y-%m-%d %H:%M}"
-    return str(value) if isinstance(value, int) else _harmless(value)
+    return str(value) if isinstance(value, int) else harmless(value)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text that a spreadsheet takes for text (OWASP, CSV injection): a quote before what could be a formula, a tab before long numbers."""
     clean = _UNWRITABLE.sub(" ", text)
     if clean.lstrip().startswith(tuple(_DANGEROUS)) or clean.startswith(("\t", "\r", "\n")):

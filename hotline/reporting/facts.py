@@ -99,6 +99,15 @@ _NO_TIMES: Final = (
     "NULL::bigint AS seconds, NULL::int AS workdays, NULL::bigint AS wait_seconds, NULL::int AS wait_workdays"
 )
 
+
+def _not_excluded(ticket: str, clock: str | None = None) -> str:
+    """The condition that leaves out what was excluded with approval (art. 35): the ticket whole, or this clock of it."""
+    whole = f"NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = {ticket} AND x.clock_id IS NULL)"  # noqa: S608 - words of this module
+    if clock is None:
+        return whole
+    return f"{whole} AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = {ticket} AND x.clock_id = {clock})"  # noqa: S608 - words of this module
+
+
 _CLOCKS: Final = f"""
 SELECT c.ticket_id, c.kind AS what, c.id AS ref_id, c.due_on AS day, coalesce(c.unit_id, 0) AS unit_id,
     CASE WHEN c.met_at < c.due_at THEN 1 WHEN c.met_at IS NULL THEN 6 ELSE 2 END
@@ -114,7 +123,7 @@ LEFT JOIN units u ON c.kind = 'reply' AND c.met_at IS NOT NULL AND u.id = c.unit
 LEFT JOIN report_days opened ON opened.platform_id = u.platform_id AND opened.day = {_day("c.opened_at")}
 LEFT JOIN report_days received ON received.platform_id = u.platform_id AND received.day = {_day("r.received_at")}
 LEFT JOIN report_days done ON done.platform_id = u.platform_id AND done.day = {_day("c.met_at")}
-WHERE c.kind IN ({_in(DUE)}) AND c.voided_at IS NULL AND @c.ticket_id@
+WHERE c.kind IN ({_in(DUE)}) AND c.voided_at IS NULL AND @c.ticket_id@ AND {_not_excluded("c.ticket_id", "c.id")}
 """  # noqa: S608 - words of this module
 _ACCEPTING: Final = (State.ACCEPTED.value, State.COORDINATING.value, State.DISPATCHED.value)
 _RECEIVED: Final = f"""
@@ -146,7 +155,7 @@ FROM tickets r CROSS JOIN LATERAL (
     SELECT v.passed FROM reviews v WHERE v.ticket_id = r.id ORDER BY v.id DESC LIMIT 1
 ) verified ON true
 WHERE parts.first_at IS NOT NULL AND r.merged_into_id IS NULL
-    AND NOT (r.state IN ({_LEFT}) AND verified.passed IS NOT TRUE) AND @r.id@
+    AND NOT (r.state IN ({_LEFT}) AND verified.passed IS NOT TRUE) AND @r.id@ AND {_not_excluded("r.id")}
 """  # noqa: S608 - words of this module
 _ASSIGNED: Final = f"""
 SELECT a.ticket_id, '{ASSIGNED}' AS what, a.id AS ref_id, {_day("a.dispatched_at")} AS day, a.unit_id,
@@ -155,7 +164,7 @@ FROM assignments a LEFT JOIN LATERAL (
     SELECT bit_or(CASE p.upheld WHEN true THEN 3 WHEN false THEN 5 ELSE 1 END) AS marks
     FROM return_proposals p WHERE p.ticket_id = a.ticket_id AND p.assignment_id = a.id
 ) asked ON true
-WHERE @a.ticket_id@
+WHERE @a.ticket_id@ AND {_not_excluded("a.ticket_id")}
 """  # noqa: S608 - words of this module
 _SAID: Final = (
     CallbackOutcome.SATISFIED,
@@ -176,7 +185,7 @@ SELECT b.ticket_id, '{CALLED_BACK}' AS what, b.id AS ref_id, {_day("b.attempted_
         + CASE b.outcome WHEN '{CallbackOutcome.UNREACHABLE}' THEN 16 WHEN '{CallbackOutcome.REFUSED_TO_SAY}' THEN 32 ELSE 0 END AS marks,
     {_NO_TIMES}
 FROM callback_attempts b JOIN tickets r ON r.id = b.ticket_id AND @r.id@
-WHERE b.conclusive AND @b.ticket_id@
+WHERE b.conclusive AND @b.ticket_id@ AND {_not_excluded("b.ticket_id")}
 """  # noqa: S608 - words of this module
 
 ARMS: Final = (

@@ -25,13 +25,15 @@ from hotline.reporting import refresh, snapshots
 from hotline.reporting.periods import PATTERN, parse
 from hotline.reporting.snapshots import ViewWords
 from hotline.reporting.tables import FiledReport, Report, ReportView
+from hotline.reporting.wording import Printed
 from workflow.deadlines import local_day
 from workflow.errors import AccessRefused, LimitExceeded, NotFound, OrderInvalid, RuleBroken, VersionConflict
 from workflow.vocabulary import ClockKind, ReportKind, ReportState, Role
 
 ARTICLE: Final = "27"
 MOST_VIEWS: Final = 100
-_FILING: Final = 12345_009
+MOST_STRUCK: Final = 20
+_FILING: Final = 12345_014
 
 
 class IllegalStep(RuleBroken):
@@ -68,6 +70,13 @@ class RestateOrder(Order):
     """更正: why a filed report is restated."""
 
     reason: Prose = Field(examples=["3 个单位的回访结果补录，满意率有变化。"])
+
+
+class StrikeOrder(Order):
+    """撤换案例: which ticket is no longer told as a typical case, and why."""
+
+    number: str = Field(pattern=r"^[0-9]{15}$", description="工单编号", examples=["012604010000019"])
+    reason: Line = Field(examples=["涉及正在调查的事项，不宜刊载。"])
 
 
 # --- views -----------------------------------------------------------------------------------------------------------------
@@ -214,8 +223,35 @@ def review(desk: Desk, report_id: int) -> Report:
     if local_day(desk.at) <= report.ends:
         raise OrderInvalid(f"统计期到 {report.ends} 才结束，届时再审核。", article=ARTICLE, field="period")
     refresh.settle(desk.session, desk.office, desk.at)
-    report.content = snapshots.content(desk.session, desk.office, report, desk.at)
+    struck = (report.content or {}).get("cases_struck", [])
+    report.content = snapshots.content(desk.session, desk.office, report, desk.at, struck)
     report.state = ReportState.REVIEWED
+    report.reviewed_by, report.reviewed_key, report.reviewed_at = desk.actor.name, desk.actor.key, desk.at
+    report.version += 1
+    desk.session.add(report)
+    desk.session.flush()
+    return report
+
+
+def strike(desk: Desk, report_id: int, order: StrikeOrder) -> Report:
+    """撤换案例: leave a typical case out of a reviewed report; the next by the rule takes its place. Who does it has reviewed it anew.
+
+    Raises `IllegalStep`, `AccessRefused`, `VersionConflict`; `OrderInvalid` for a case that is not in it. The caller commits.
+    """
+    report = _step(desk, report_id)
+    if report.state is not ReportState.REVIEWED or report.content is None:
+        raise IllegalStep("案例在审核之后、报送之前撤换；请先审核。", article=ARTICLE)
+    content = report.content
+    if order.number not in {each["number"] for each in content.get("cases", [])}:
+        raise OrderInvalid("报告中没有这个案例。", article=ARTICLE, field="number")
+    left_out = {"number": order.number, "reason": mask_text(order.reason), "by": desk.actor.name}
+    struck = [*content["cases_struck"], left_out]
+    if len(struck) > MOST_STRUCK:
+        raise LimitExceeded(f"一份报告至多撤换 {MOST_STRUCK} 个案例。", article=ARTICLE, field="number")
+    report.content = content | {
+        "cases": snapshots.other_cases(desk.session, desk.office, report, {one["number"] for one in struck}),
+        "cases_struck": struck,
+    }
     report.reviewed_by, report.reviewed_key, report.reviewed_at = desk.actor.name, desk.actor.key, desk.at
     report.version += 1
     desk.session.add(report)
@@ -261,17 +297,8 @@ def _frozen(desk: Desk, report: Report, *, alone: bool) -> FiledReport:
         newest.order_by(col(FiledReport.number).desc()).limit(1)
     ).scalar_one_or_none()
     number, previous = (before.number + 1, before.hash) if before is not None else (1, b"")
-    content = dict(report.content or {}) | {
-        "report": report.id,
-        "number": number,
-        "restates": report.restates_id,
-        "reason": report.reason,
-        "due_on": report.due_on.isoformat() if report.due_on else None,
-        "drafted": _by(report.drafted_by, report.drafted_at),
-        "reviewed": _by(report.reviewed_by, report.reviewed_at),
-        "filed": _by(report.filed_by, report.filed_at),
-        "reviewed_and_filed_by_one": alone,
-    }
+    content = dict(report.content or {}) | _signed(report)
+    content |= {"number": number, "reviewed_and_filed_by_one": alone}
     written = chain.canonical(content).decode()
     return FiledReport(
         report_id=report.id,
@@ -282,6 +309,19 @@ def _frozen(desk: Desk, report: Report, *, alone: bool) -> FiledReport:
         prev_hash=previous,
         hash=chain.link(previous, content, desk.office.policy.algorithm),
     )
+
+
+def _signed(report: Report) -> dict[str, Any]:
+    """Who made a report, for when, and what it corrects."""
+    return {
+        "report": report.id,
+        "restates": report.restates_id,
+        "reason": report.reason,
+        "due_on": report.due_on.isoformat() if report.due_on else None,
+        "drafted": _by(report.drafted_by, report.drafted_at),
+        "reviewed": _by(report.reviewed_by, report.reviewed_at),
+        "filed": _by(report.filed_by, report.filed_at),
+    }
 
 
 def _by(who: str | None, at: datetime | None) -> dict[str, Any] | None:
@@ -338,6 +378,15 @@ def content_of(desk: Desk, report: Report) -> dict[str, Any]:
         return report.content
     refresh.check_current(desk.session)
     return snapshots.content(desk.session, desk.office, report, desk.at)
+
+
+def printable(desk: Desk, report: Report) -> Printed:
+    """What is printed of a report: as filed with its hash, as reviewed, or of a draft as the figures stand now. Raises `StillCounting`."""
+    filed = filed_of(desk.session, report.id)
+    content = content_of(desk, report)
+    if filed is not None:
+        return Printed(content, report.state, filed.hash.hex())
+    return Printed(content | _signed(report), report.state, None)
 
 
 def diff(desk: Desk, report: Report) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:

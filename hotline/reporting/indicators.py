@@ -61,9 +61,7 @@ class Indicator:
 
 
 _HANDLING: Final = (K.REPLY.value, K.SUPPLEMENT.value, K.REDO.value)
-_COHORT: Final = (
-    "统计口径：届满日在本期内的时限，延期的按延期后的届满日，终止的时限不计；届满日当天结束后计入。"
-)
+_COHORT: Final = "统计口径：届满日在本期内的时限，延期的按延期后的届满日，终止的和经批准剔除（第三十五条）的时限不计；届满日当天结束后计入。"
 _STILL_OPEN: Final = (Beside("逾期仍未办结", "open"),)
 
 

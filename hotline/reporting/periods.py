@@ -131,3 +131,23 @@ def before(day: date, kind: str) -> Period:
         return quarter(day.year, index) if index else quarter(day.year - 1, 4)
     last = day.replace(day=1) - _DAY
     return month(last.year, last.month)
+
+
+def previous(period: Period) -> Period:
+    """What a period is compared with (环比): the month, quarter or year before it; of any other range the same number of days before."""
+    for kind in ("annual", "quarterly", "monthly"):
+        following = period.last + _DAY
+        if (found := before(following, kind)).first == period.first and found.last == period.last:
+            return before(period.first, kind)
+    last = period.first - _DAY
+    return Period(last - (period.last - period.first), last, "")
+
+
+def year_before(period: Period) -> Period:
+    """The same days a year before (同比); 29 February is the 28th there, and a month's end stays one."""
+    first, last = (_year_before(day) for day in (period.first, period.last))
+    return Period(first, month_end(last) if period.last == month_end(period.last) else last, "")
+
+
+def _year_before(day: date) -> date:
+    return day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)

@@ -26,6 +26,7 @@ from hotline.reporting.tables import CUBE, FACTS, MARKS, SPREAD, CountState, Wai
 from workflow.errors import RuleBroken
 
 BATCH: Final = 500
+_MAKING: Final = 12345_015
 """Events, or waiting tickets, counted in one transaction."""
 
 
@@ -106,7 +107,7 @@ def check_current(session: Session) -> CountState:
 
 def begin_anew(session: Session) -> None:
     """Throw the figures away, to be counted anew by `count` from the first ticket on. Waits for whoever counts. The caller commits."""
-    _take(session)
+    _take(session, waiting=True)
     state = session.execute(
         select(CountState).with_for_update().execution_options(populate_existing=True)
     ).scalar_one()
@@ -124,11 +125,17 @@ SELECT (SELECT count(*) FROM outbox WHERE position > :position OR position IS NU
 """
 
 
-def _take(session: Session) -> CountState | None:
-    """The state, locked, for whoever comes first; None where somebody else has it. Made where there is none, to be counted from the start."""
+def _take(session: Session, *, waiting: bool = False) -> CountState | None:
+    """The state, locked, for whoever comes first; None where somebody else has it. Made where there is none, to be counted from the start.
+
+    Who makes it counts in the same transaction, for as long as that takes: the others do not wait for the row, or only if `waiting`.
+    """
     found = select(CountState).with_for_update(skip_locked=True).execution_options(populate_existing=True)
     state = session.execute(found).scalar_one_or_none()
     if state is None and session.execute(select(col(CountState.id))).first() is None:
+        lock = "pg_advisory_xact_lock" if waiting else "pg_try_advisory_xact_lock"
+        if session.execute(text(f"SELECT {lock}(:key)"), {"key": _MAKING}).scalar_one() is False:
+            return None
         session.execute(
             upsert(CountState).values(id=1, **filling.from_the_start(session)).on_conflict_do_nothing()
         )

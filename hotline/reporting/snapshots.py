@@ -3,8 +3,8 @@
 What is reviewed and filed is this; printed reports are made of it. Numbers are whole or decimal text, so that they are written one way.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import Field
@@ -16,13 +16,14 @@ from hotline.calendars import newest_version
 from hotline.case import Office
 from hotline.orders import Order
 from hotline.organisation import Platform
-from hotline.reporting import cube, facts, figures
-from hotline.reporting.indicators import BY_KEY, INDICATORS, Figure, Indicator, shown
-from hotline.reporting.periods import Period
+from hotline.reporting import cases, cube, facts, figures
+from hotline.reporting.indicators import BY_KEY, INDICATORS, Figure, Indicator, figures_of, shown
+from hotline.reporting.periods import Period, previous, year_before
 from hotline.reporting.slices import By, Slice, SliceWords, below, slice_of
 from hotline.reporting.tables import Report
 from workflow.deadlines import local_day
 from workflow.errors import OrderInvalid
+from workflow.statute import Limit
 from workflow.statute import load as load_pack
 
 FORMAT: Final = "hotline12345-report/1"
@@ -49,8 +50,10 @@ def wanted(keys: Iterable[str]) -> list[Indicator]:
     return [BY_KEY[key] for key in named] or list(INDICATORS)
 
 
-def content(session: Session, office: Office, report: Report, at: datetime) -> dict[str, Any]:
-    """The report's content as its platform's figures stand at `at`."""
+def content(
+    session: Session, office: Office, report: Report, at: datetime, struck: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The report's content as its platform's figures stand at `at`; `struck` are the cases that a reviewer left out."""
     platform = session.get_one(Platform, report.platform_id)
     period = Period(report.starts, report.ends, _named(report))
     today = local_day(at)
@@ -61,6 +64,9 @@ def content(session: Session, office: Office, report: Report, at: datetime) -> d
         cut = Slice(platforms=tuple(below(session, platform.id)))
         used = list(INDICATORS)
         tables = figures.full(session, cut, period, today)
+    earlier = previous(period)
+    asked = cases.questions(session, cut, period, earlier, today)
+    left_out = {each["number"] for each in struck}
     names = select(col(Platform.code), col(Platform.name)).where(col(Platform.id).in_(cut.platforms))
     return {
         "format": FORMAT,
@@ -80,7 +86,67 @@ def content(session: Session, office: Office, report: Report, at: datetime) -> d
             "whole": plain(figures.whole(session, cut, period, today, used)),
             "tables": {name: table_of(table) for name, table in tables.items()},
         },
+        "compared": {
+            name: _compared(session, cut, each, today, used)
+            for name, each in (("previous", earlier), ("last_year", year_before(period)))
+        },
+        "trend": _trend(session, cut, period, today, used),
+        "questions": asked,
+        "cases": cases.cases(session, office, cut, period, asked, left_out),
+        "cases_rule": cases.RULE,
+        "cases_struck": [dict(each) for each in struck],
     }
+
+
+def _compared(
+    session: Session, cut: Slice, period: Period, today: date, used: Sequence[Indicator]
+) -> dict[str, Any]:
+    """An earlier period's figures, without medians, as they stand now."""
+    plainly = [each for each in used if each.median is None]
+    return {
+        "first": period.first.isoformat(),
+        "last": period.last.isoformat(),
+        "whole": plain(figures.whole(session, cut, period, today, plainly)) if plainly else {},
+    }
+
+
+def _start(key: str, by: By) -> str:
+    """The key of a day, or of the month it is in."""
+    return key if by == "day" else key[:7] + "-01"
+
+
+_TRENDS: Final = ("received", "dispatched", "assigned", "timely")
+_BY_DAY: Final = 62
+
+
+def _trend(
+    session: Session, cut: Slice, period: Period, today: date, used: Sequence[Indicator]
+) -> dict[str, Any]:
+    """A few indicators over the period, by day or, where it is long, by month."""
+    by: By = "day" if (period.last - period.first).days < _BY_DAY else "month"
+    shown_ones = [BY_KEY[key] for key in _TRENDS if BY_KEY[key] in used]
+    if not shown_ones:
+        return {"by": by, "rows": []}
+    found = {row.key: row.figures for row in figures.table(session, cut, period, by, today, shown_ones).rows}
+    nothing = figures_of(shown_ones, {}, {})
+    days = [period.first + timedelta(days=n) for n in range((period.last - period.first).days + 1)]
+    starts = [day.isoformat() for day in days if by == "day" or day.day == 1 or day == period.first]
+    rows = [{"key": key, "figures": plain(found.get(_start(key, by), nothing))} for key in starts]
+    return {"by": by, "rows": rows}
+
+
+def other_cases(
+    session: Session, office: Office, report: Report, struck: Collection[str]
+) -> list[dict[str, Any]]:
+    """The typical cases of a report that was reviewed, once more by the rule without those struck out."""
+    assert report.content is not None
+    platform = session.get_one(Platform, report.platform_id)
+    if report.view:
+        cut = resolved(session, platform, ViewWords.model_validate(report.view))
+    else:
+        cut = Slice(platforms=tuple(below(session, platform.id)))
+    period = Period(report.starts, report.ends, _named(report))
+    return cases.cases(session, office, cut, period, report.content["questions"], struck)
 
 
 def _named(report: Report) -> str:
@@ -171,6 +237,8 @@ def parameters(session: Session, office: Office, platform: Platform, period: Per
                 "length": limit.length,
                 "unit": limit.unit,
                 "article": limit.article,
+                "label": _limit_label(limit),
+                "said": _limit_said(limit),
             }
             for limit in statute.limits
             if limit.in_force(period.last)
@@ -180,6 +248,25 @@ def parameters(session: Session, office: Office, platform: Platform, period: Per
             for each in statute.parameters.values()
         ],
     }
+
+
+def _limit_label(limit: Limit) -> str:
+    about = [limit.matter.label] if limit.matter else []
+    about += ["复杂事项"] if limit.complex else []
+    return limit.kind.label + (f"（{'，'.join(about)}）" if about else "")
+
+
+def _limit_said(limit: Limit) -> str:
+    """How long, in words: 10 个工作日, 次月第 5 个工作日, 次年 1 月 15 日."""
+    most = "至多 " if limit.chosen else ""
+    month, day = divmod(limit.length, 100)
+    return {
+        "working_day": f"{most}{limit.length} 个工作日",
+        "natural_hour": f"{most}{limit.length} 小时",
+        "nth_working_day": f"次月第 {limit.length} 个工作日",
+        "fixed_date": f"次年 {month} 月 {day} 日",
+        "year": f"{limit.length} 年",
+    }[limit.unit]
 
 
 def _cohorts(session: Session, cut: Slice, period: Period, at: datetime) -> list[dict[str, Any]]:

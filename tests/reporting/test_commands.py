@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -9,12 +10,13 @@ from sqlmodel import Session
 
 from api import cli, scheduler
 from api.wiring import Runtime
-from hotline.reporting import refresh
+from hotline.reporting import duties, refresh
 from hotline.settings import Settings
 from tests import world as w
 from tests.api.conftest import Api
 from tests.reporting.lives import Lives, Step
 from tests.reporting.test_counting import found
+from workflow.errors import OrderInvalid
 
 
 @pytest.fixture
@@ -61,6 +63,29 @@ def test_figures_and_reports_are_shown(command: Api, capsys: pytest.CaptureFixtu
     key = json.loads(run(capsys, "list", "--json"))[0]["id"]
     assert "待审核" in run(capsys, "show", str(key))
     assert "figures_daily" in run(capsys, "schema")
+
+
+def test_a_report_is_made_into_files(
+    command: Api, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Session(command.world.engine, expire_on_commit=False) as session:
+        duties.draft_due(session, command.world.office, command.now)
+        session.commit()
+    key = str(json.loads(run(capsys, "list", "--json"))[0]["id"])
+    folder = tmp_path / "made"
+    made = json.loads(run(capsys, "export", key, "--to", "csv,pdf", "--folder", str(folder), "--json"))
+    assert [(each["format"], Path(each["path"]).stat().st_size) for each in made] == [
+        (each["format"], each["bytes"]) for each in made
+    ]
+    assert {each["format"] for each in made} == {"pdf", "csv"}
+    assert all("（未报送）" in each["path"] for each in made)
+    with pytest.raises(OrderInvalid, match="pdf、docx"):
+        cli.app(["reports", "export", key, "--to", "doc"])
+    with command.world.engine.connect() as connection:
+        kept = (
+            connection.execute(text("SELECT what FROM audit WHERE kind = 'report_printed'")).scalars().all()
+        )
+    assert [each["format"] for each in kept] == [["pdf", "csv"]]
 
 
 def test_replicas_that_count_at_once_count_everything_once(world: w.World) -> None:

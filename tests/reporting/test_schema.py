@@ -63,7 +63,10 @@ def test_no_view_shows_a_sealed_or_free_text_column(engine: Engine) -> None:
     }
     assert used & personal == {
         *("filed_reports.hash", "filed_reports.content"),
-        *("final_assessments.hash", "final_assessments.content"),  # points, ranks and tiers alone are read from it
+        *(
+            "final_assessments.hash",
+            "final_assessments.content",
+        ),  # points, ranks and tiers alone are read from it
     }
     never = {
         "tickets.call_id",

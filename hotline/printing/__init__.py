@@ -1,0 +1,1 @@
+"""Printing: Chinese fonts, documents as plain blocks, and those blocks as PDF, Word, charts."""
