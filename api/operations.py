@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,15 +105,20 @@ def serve(
         app = app_factory.create_app(app_factory.make_runtime(settings, url), ticking=tick)
         uvicorn.run(app, host=address, port=at_port, **_server_options(settings))
         return
-    os.environ |= {"HOTLINE_DATABASE_URL": url, "HOTLINE_TICKING": "1" if tick else "0"}
-    uvicorn.run(
-        "api.operations:app_of_worker",
-        factory=True,
-        workers=workers,
-        host=address,
-        port=at_port,
-        **_server_options(settings),
-    )
+    with tempfile.TemporaryDirectory(prefix="hotline-metrics-") as counts:
+        os.environ |= {
+            "HOTLINE_DATABASE_URL": url,
+            "HOTLINE_TICKING": "1" if tick else "0",
+            "PROMETHEUS_MULTIPROC_DIR": counts,
+        }
+        uvicorn.run(
+            "api.operations:app_of_worker",
+            factory=True,
+            workers=workers,
+            host=address,
+            port=at_port,
+            **_server_options(settings),
+        )
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:

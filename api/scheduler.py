@@ -13,6 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from api import metrics
 from api.wiring import Runtime
 from hotline import notices, recordings, requests, supervision
 from hotline.auditing import daily_heads
@@ -20,6 +21,7 @@ from hotline.case import Office
 from hotline.desks import calls, keeping, likeness
 from hotline.exchange import due_soon, presence, retention
 from hotline.exporting import exports
+from hotline.hotspots import runs as hotspot_runs
 from hotline.notifying import sending as notice_sending
 from hotline.people import clients, lockout, oidc, sessions
 from hotline.reporting import duties, refresh
@@ -27,6 +29,8 @@ from knowledge_base import neighbours, questions, recalls, sending, sources
 
 log = logging.getLogger("hotline.ticker")
 _MOST_BATCHES = 200
+_STOOD_IN_THE_WAY: Final = frozenset({"40P01", "40001"})
+"""Deadlock and serialization failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("count_figures", 3, refresh.count),
     Job("draft_reports", 600, duties.draft_due),
     Job("remind_reports", 60, duties.remind),
+    Job("find_hotspots", 1800, hotspot_runs.make_due),
     Job("push_knowledge", 5, sending.push_due),
     ProcessJob("follow_knowledge", 1, lambda session, runtime, at: runtime.library.follow(session, at)),
     ProcessJob(
@@ -98,16 +103,27 @@ def run(runtime: Runtime, job: Job | ProcessJob) -> int:
     """Run `job` until a batch finds nothing, one commit a batch; returns how much was done."""
     done = 0
     for _ in range(job.most if isinstance(job, ProcessJob) else _MOST_BATCHES):
+        count = _batch(runtime, job)
+        done += count
+        if count == 0:
+            break
+    return done
+
+
+def _batch(runtime: Runtime, job: Job | ProcessJob, tries: int = 3) -> int:
+    """One batch in a transaction of its own; begun anew where it stood in another replica's way and was the one to give up."""
+    try:
         with Session(runtime.engine, expire_on_commit=False) as session:
             if isinstance(job, ProcessJob):
                 count = job.batch(session, runtime, runtime.clock())
             else:
                 count = job.batch(session, runtime.office, runtime.clock())
             session.commit()
-        done += count
-        if count == 0:
-            break
-    return done
+            return count
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _STOOD_IN_THE_WAY or tries <= 1:
+            raise
+        return _batch(runtime, job, tries - 1)
 
 
 def start(runtime: Runtime) -> BackgroundScheduler:
@@ -142,7 +158,8 @@ def count_refusals(runtime: Runtime) -> None:
 def _guarded(runtime: Runtime, job: Job | ProcessJob) -> None:
     """A job that fails is tried again at its next tick; what it had not committed is undone."""
     try:
-        done = run(runtime, job)
+        with metrics.timed(job.name):
+            done = run(runtime, job)
     except DBAPIError as error:  # its text repeats row values: only its kind is logged
         log.warning("%s failed: %s", job.name, type(error.orig).__name__)
     except Exception:

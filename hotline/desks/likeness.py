@@ -99,7 +99,8 @@ def forget(session: Session, as_of: datetime, *, batch: int = 2000) -> int:
     dropped = session.execute(
         text(
             "DELETE FROM likeness WHERE ticket_id IN"
-            " (SELECT ticket_id FROM likeness WHERE received_at <= :before ORDER BY ticket_id LIMIT :batch)"
+            " (SELECT ticket_id FROM likeness WHERE received_at <= :before ORDER BY ticket_id LIMIT :batch"
+            " FOR UPDATE SKIP LOCKED)"
         ),
         {"before": as_of - RECENT, "batch": batch},
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 
 HOTLINE = Path(sys.executable).with_name("hotline")
-PATIENCE = 60.0
+PATIENCE = 150.0
 """Seconds within which a process must be up."""
 
 

@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from hotline import ledger
 from hotline.models import Ticket
 from hotline.storage.store import make_engine
-from tests.api.test_errors import new_ticket, problem
+from tests.api.refusals import new_ticket, problem
 from tests.processes.hotlines import Served, free_port, serving
 from tests.world import World, build
 

@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from hotline import casework, intake, ledger, supervision
 from hotline.models import Clock, LedgerEntry, OutboxEvent, Reminder, Ticket
 from hotline.orders import AcceptOrder, DispatchOrder
-from tests.processes.hotlines import Process, start
+from tests.processes.hotlines import PATIENCE, Process, start
 from tests.world import World, build, china, demand
 from workflow.vocabulary import Act, ClockKind, Matter, Party
 
@@ -207,9 +207,9 @@ def test_after_an_outage_of_months_each_unit_gets_one_notice_not_a_storm(
     together = [
         start(tmp_path / "data", database_url, "schedule", "--once", "--json") for _ in range(SWEEPERS)
     ]
-    assert [p.popen.wait(60) for p in together] == [0] * SWEEPERS
+    assert [p.popen.wait(PATIENCE) for p in together] == [0] * SWEEPERS
     again = start(tmp_path / "data", database_url, "schedule", "--once")
-    assert again.popen.wait(60) == 0
+    assert again.popen.wait(PATIENCE) == 0
     with Session(engine) as session:
         notices = _notices_about_tickets(session)
         units = {n.unit_id for n in notices}
