@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from api import (
+    cli_assessment,
     cli_audit,
     cli_calls,
     cli_doctor,
@@ -57,6 +58,8 @@ app.command("call")(cli_calls.call)
 app.add_typer(cli_keys.keys_app, name="keys")
 app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
 app.add_typer(cli_reports.reports_app, name="reports")
+app.command("hotspots")(cli_assessment.hotspots)
+app.add_typer(cli_assessment.assessment_app, name="assessment")
 app.add_typer(cli_notify.notify_app, name="notify")
 app.command("conceal")(cli_keys.conceal)
 app.command("doctor")(cli_doctor.doctor)
@@ -87,7 +90,7 @@ def _fail_if_unavailable(error: Exception) -> None:
 
     if isinstance(error, EmbeddedUnavailable):
         _fail(str(error))
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
         _fail("数据库无法连接，请检查 HOTLINE_DATABASE_URL 或数据库是否在运行。")
 
 

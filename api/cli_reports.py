@@ -1,5 +1,6 @@
 """`hotline reports`: reports listed and shown, figures counted anew, everything checked, the read-only schema described."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,21 @@ def show(
     from api import operations_reports
 
     say(as_json, *operations_reports.shown(report, platform, by))
+
+
+@reports_app.command("export")
+def export(
+    report: Annotated[int, typer.Argument(help="报告编号，见 hotline reports list。")],
+    to: Annotated[
+        str, typer.Option(help="一种或几种格式，以逗号分隔：pdf、docx、xlsx、csv。")
+    ] = "pdf,docx,xlsx,csv",
+    folder: Annotated[Path, typer.Option(help="放入哪个文件夹。", file_okay=False)] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """把一份报告生成文件：未报送的标明草稿或送审稿；每次导出记入审计。"""
+    from api import operations_reports
+
+    say(as_json, *operations_reports.exported(report, to, folder))
 
 
 @reports_app.command("rebuild")

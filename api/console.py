@@ -1,6 +1,8 @@
-"""The web console's bundle: hashed files kept for a year, its one page for every address below /console."""
+"""The web console's bundle: hashed files kept for a year, its one page for every address below /console; and the citizen's page, which
+is built with it and loads nothing of it."""
 
 import html
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,10 @@ _MISSING: Final = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><ti
 <body><h1>本次安装不含网页工作台</h1>
 <p>接口照常运行：<code>/api/v1</code>。工作台在安装时由 Node 建成；安装时设置了
 <code>HOTLINE_CONSOLE=skip</code> 或构建失败时没有它，重新安装即可补上。</p><pre>{why}</pre></body></html>"""
+
+_NO_CITIZEN_PAGE: Final = """<!doctype html><html lang="zh-CN"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>12345 政务服务便民热线</title>
+<body><h1>网页查询暂未开通</h1><p>请拨打 <a href="tel:12345">12345</a> 查询办理进度。</p></body></html>"""
 
 
 class Bundle(StaticFiles):
@@ -65,13 +71,27 @@ class Bundle(StaticFiles):
         headers["vary"] = "Accept-Encoding"
 
 
+def _citizen_page(page: Path) -> Callable[[], Response]:
+    """来电人查询页: one and the same file for every link; what the link opens, its script asks. The browser keeps none of it,
+    and no address that holds a link goes to anybody else (`Referrer-Policy: no-referrer`, api/shield.py)."""
+    headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+
+    def citizen() -> Response:
+        if page.is_file():
+            return HTMLResponse(page.read_bytes(), headers=headers)
+        return HTMLResponse(_NO_CITIZEN_PAGE, status_code=404, headers=headers)
+
+    return citizen
+
+
 def is_there(bundle: Path = BUNDLE) -> bool:
     """Whether this installation has the console."""
     return (bundle / "index.html").is_file()
 
 
 def install(app: FastAPI, bundle: Path = BUNDLE) -> None:
-    """Serve the console under /console, or a page that says why it is not there."""
+    """Serve the console under /console and the citizen's page under /q, or pages that say why they are not there."""
+    app.get("/q/{token:path}", include_in_schema=False)(_citizen_page(bundle / "citizen.html"))
     if is_there(bundle):
         app.mount("/console", Bundle(directory=bundle), name="console")
 

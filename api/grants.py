@@ -66,6 +66,7 @@ GRANTS: Final[dict[str, Grant]] = {
     # people, machines, structure
     "list_people": Grant(frozenset({R.ADMIN, R.AUDITOR, R.UNIT_LEAD}), Scope.ACCOUNTS),
     "read_person": Grant(frozenset({R.ADMIN, R.AUDITOR, R.UNIT_LEAD}), Scope.ACCOUNTS),
+    "colleagues": Grant(PLATFORM_STAFF | {R.ADMIN, R.UNIT_LEAD}, Scope.ACCOUNTS),
     "create_person": Grant(frozenset({R.ADMIN, R.UNIT_LEAD}), Scope.ACCOUNTS),
     **{
         name: Grant(frozenset({R.ADMIN}), Scope.ACCOUNTS)
@@ -209,18 +210,47 @@ GRANTS: Final[dict[str, Grant]] = {
     "list_notices": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
     "answer_notice": Grant(UNIT_STAFF, Scope.SUPERVISION),
     "list_emergencies": Grant(PLATFORM_STAFF | UNIT_STAFF | {R.AUDITOR}, Scope.SUPERVISION),
+    "issue_letters": Grant(frozenset({R.SUPERVISOR}), Scope.SUPERVISION),
+    "list_letters": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.SUPERVISION),
+    "print_letter": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.SUPERVISION),
     # figures and reports
     "list_indicators": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
     "read_figures": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
     "indicator_tickets": Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS),
     **{
         name: Grant(frozenset({R.SUPERVISOR, R.AUDITOR}), Scope.REPORTS)
-        for name in ("list_report_views", "list_reports", "read_report", "diff_report")
+        for name in ("list_report_views", "list_reports", "read_report", "diff_report", "download_report")
     },
     **{
         name: Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS)
-        for name in ("save_report_view", "draft_report", "review_report", "file_report", "restate_report")
+        for name in (
+            *("save_report_view", "draft_report", "review_report", "strike_case"),
+            *("file_report", "restate_report"),
+        )
     },
+    # assessment
+    **{
+        name: Grant(UNIT_STAFF | {R.SUPERVISOR, R.AUDITOR}, Scope.REPORTS)
+        for name in ("read_indicator_system", "list_assessments", "read_assessment", "list_exclusions")
+    },
+    "apply_exclusion": Grant(UNIT_STAFF | {R.SUPERVISOR}, Scope.REPORTS),
+    "appeal_assessment": Grant(frozenset({R.UNIT_LEAD}), Scope.REPORTS),
+    **{
+        name: Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS)
+        for name in (
+            *("save_indicator_system", "draft_assessment", "compute_assessment", "publish_assessment"),
+            *("finalise_assessment", "decide_assessment_appeal", "decide_exclusion", "draw_sample"),
+        )
+    },
+    "list_samples": Grant(frozenset({R.SUPERVISOR, R.REVIEWER, R.AUDITOR}), Scope.REPORTS),
+    "read_sample": Grant(frozenset({R.SUPERVISOR, R.REVIEWER, R.AUDITOR}), Scope.REPORTS),
+    "record_finding": Grant(frozenset({R.SUPERVISOR, R.REVIEWER}), Scope.REPORTS),
+    # hot spots
+    **{
+        name: Grant(frozenset({R.SUPERVISOR, R.AUDITOR}), Scope.REPORTS)
+        for name in ("list_hotspots", "read_hotspots", "hotspot_tickets", "read_seasons")
+    },
+    "find_hotspots": Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS),
     # audit, exports, retention
     "list_audit": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),
     "list_alerts": Grant(frozenset({R.AUDITOR}), Scope.AUDIT),

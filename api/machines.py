@@ -16,6 +16,7 @@ from api.wiring import Edge, EdgeDep, ReadDep, VisitDep, with_example
 from hotline import orders as o
 from hotline.access import Actor
 from hotline.case import Desk
+from hotline.orders import Whole
 from hotline.organisation import AccessToken, OrgUnit, Platform
 from hotline.people import clients, personnel
 from hotline.people.clients import ClientRefused
@@ -23,7 +24,7 @@ from hotline.people.identity import MachineClient
 from hotline.people.personnel import Found
 from hotline.people.sessions import SECOND_FACTOR_ROLES
 from workflow.errors import AccessRefused
-from workflow.vocabulary import Role, Scope
+from workflow.vocabulary import STAFF, Role, Scope
 
 router = APIRouter(tags=["接口客户端"], responses=PROBLEMS)
 
@@ -72,14 +73,16 @@ class CreateClient(o.Order):
     label: Label = Field(title="用途")
     platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
     unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
-    roles: Annotated[list[Role], Field(min_length=1, max_length=10)] = Field(title="角色")
+    roles: Annotated[list[Role], Field(min_length=1, max_length=10)] = Field(
+        title="角色", json_schema_extra=o.offer(role.value for role in Role if role in STAFF)
+    )
     scopes: Scopes = Field(title="权限范围")
 
 
 class RotateSecret(o.Order):
     """更换密钥; the old one stays good for the overlap."""
 
-    overlap_hours: int = Field(title="旧密钥继续有效（小时）", default=24, ge=0, le=168)
+    overlap_hours: Whole = Field(title="旧密钥继续有效（小时）", default=24, ge=0, le=168)
 
 
 class NoOrder(o.Order):
@@ -91,7 +94,7 @@ class IssueToken(o.Order):
 
     label: Label = Field(title="用途")
     scopes: Scopes = Field(title="权限范围")
-    days: int = Field(title="有效天数", default=90, ge=1, le=365, description="有效天数")
+    days: Whole = Field(title="有效天数", default=90, ge=1, le=365, description="有效天数")
     login: o.Code | None = Field(
         title="为谁签发（登录名）",
         json_schema_extra=o.pick("person"),

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,23 +15,29 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import (
     acts,
     asking,
+    assessment,
     auditing,
     batch,
     board,
     callers,
     calls,
     catalogue,
+    colleagues,
     console,
     events,
+    exclusions,
     exporting,
     grants,
+    hotspots,
     knowledge,
     knowledge_batches,
     knowledge_preview,
+    letters,
     likeness,
     live,
     lookups,
     machines,
+    metrics,
     notifying,
     oidc,
     people,
@@ -39,6 +45,7 @@ from api import (
     public,
     reference,
     report_filing,
+    report_printing,
     reports,
     scheduler,
     searching,
@@ -135,6 +142,7 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     console.install(app)
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
     grants.check_complete(app)
+    metrics.install(app)
     shield.install(app, runtime.settings, runtime.settings.attachment_max_bytes + BODY_LIMIT_SLACK)
     return app
 
@@ -159,15 +167,23 @@ def _v1() -> APIRouter:
         tickets.router,
         reference.router,
         supervising.router,
+        letters.router,
         board.router,
         *signing_in,
         *watched,
     ):
         v1.include_router(part)
     desks = (lookups.router, calls.router, likeness.router, catalogue.router, worklists.router, public.router)
-    for part in (people.router, structure.router, callers.router, *desks):
+    for part in (people.router, colleagues.router, structure.router, callers.router, *desks):
         v1.include_router(part)
-    for part in (reports.router, report_filing.router):  # the first names what is no report's key
+    for part in (
+        hotspots.router,
+        assessment.router,
+        exclusions.router,
+        reports.router,
+        report_printing.router,
+        report_filing.router,
+    ):  # the first names what is no report's key
         v1.include_router(part)
     for part in (subscriptions.router, notifying.router, events.router, live.router, batch.router):
         v1.include_router(part)
@@ -229,6 +245,13 @@ def _health(runtime: Runtime) -> APIRouter:
                 {"status": "unavailable", "detail": "数据库不可用或尚未迁移"}, status_code=503
             )
         return JSONResponse({"status": "ready", "migration": version})
+
+    told = metrics.Exposition(runtime)
+
+    @router.get("/metrics")
+    def watched(request: Request) -> Response:
+        """Numbers for Prometheus, to this machine or whoever has the token."""
+        return told.answer(request)
 
     @router.get("/", response_class=HTMLResponse)
     def front(error: str = "") -> Response:

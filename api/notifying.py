@@ -40,7 +40,10 @@ router = APIRouter(tags=["通知"], responses=PROBLEMS)
 
 Label = Annotated[o.Line, StringConstraints(max_length=100)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
-Kinds = Annotated[list[Kind], Field(max_length=100, description="通知类型；空为常用的")]
+Kinds = Annotated[
+    list[Kind],
+    Field(max_length=100, description="通知类型；空为常用的", json_schema_extra=o.pick("notice_kind")),
+]
 Address = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9@._%+\- ]{5,254}$"),
@@ -143,7 +146,12 @@ class AddContact(o.Order):
 
     unit: o.Code | None = Field(default=None, title="承办单位", json_schema_extra=o.pick("unit"))
     platform: o.Code | None = Field(default=None, title="平台", json_schema_extra=o.pick("platform"))
-    person: o.Line | None = Field(default=None, title="人员", description="人员登录名；不是本系统人员的留空")
+    person: o.Line | None = Field(
+        default=None,
+        title="人员",
+        description="人员登录名；不是本系统人员的留空",
+        json_schema_extra=o.pick("person"),
+    )
     label: Label = Field(title="名称", examples=["值班室"])
     means: Means = Field(title="方式")
     address: Address = Field(title="地址")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,10 +11,12 @@ from sqlmodel import Session, col
 
 from api.operations import database_url, now
 from hotline.access import SYSTEM, Actor
+from hotline.assessing import assessments
+from hotline.auditing import audit
 from hotline.case import Desk, Office
 from hotline.office import open_office
 from hotline.organisation import Platform
-from hotline.reporting import figures, filing, filling, refresh, slices, snapshots
+from hotline.reporting import figures, filing, filling, printing, refresh, slices, snapshots
 from hotline.reporting.indicators import BY_KEY
 from hotline.reporting.periods import parse
 from hotline.reporting.schema import described, page
@@ -23,11 +26,12 @@ from hotline.settings import load_settings
 from hotline.storage.store import make_engine
 from workflow.deadlines import local_day
 from workflow.errors import NotFound, OrderInvalid
-from workflow.vocabulary import ReportState, Role
+from workflow.vocabulary import AuditKind, ReportState, Role
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Engine, Office]]:
+def opened() -> Iterator[tuple[Engine, Office]]:
+    """The database and the office the command line works with."""
     settings = load_settings()
     engine = make_engine(database_url(settings), pool_size=2)
     try:
@@ -36,7 +40,7 @@ def _opened() -> Iterator[tuple[Engine, Office]]:
         engine.dispose()
 
 
-def _operator(session: Session) -> Actor:
+def operator_of(session: Session) -> Actor:
     """The command line sees every platform and belongs to none."""
     every = frozenset(session.execute(select(col(Platform.id))).scalars())
     return Actor("system", None, SYSTEM.name, frozenset({Role.AUDITOR}), platform_ids=every)
@@ -44,7 +48,7 @@ def _operator(session: Session) -> Actor:
 
 def listed(platform: str | None, limit: int) -> tuple[list[dict[str, Any]], str]:
     """Reports, the newest first, as data and as text."""
-    with _opened() as (engine, _), Session(engine) as session:
+    with opened() as (engine, _), Session(engine) as session:
         found = select(Report, col(Platform.code)).join(Platform, col(Platform.id) == col(Report.platform_id))
         if platform is not None:
             found = found.where(col(Platform.code) == platform)
@@ -82,8 +86,8 @@ def shown(said: str, platform: str | None, by: str) -> tuple[dict[str, Any], str
     """A report's content by its key, or the figures of a period as they stand, as data and as text."""
     if by not in _BREAKDOWNS:
         raise OrderInvalid(f"没有分组 {by}。", field="by")
-    with _opened() as (engine, office), Session(engine) as session:
-        operator, at = _operator(session), now()
+    with opened() as (engine, office), Session(engine) as session:
+        operator, at = operator_of(session), now()
         if said.isascii() and said.isdigit() and (len(said) != 4 or not said.startswith("20")):
             report = filing.find(session, operator, int(said))
             content = filing.content_of(Desk(session, operator, at, office), report)
@@ -141,6 +145,38 @@ def _rows_lines(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def exported(report: int, to: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Make a report's files in `folder`; what was made, as data and as text. Recorded in the audit trail."""
+    forms = list(dict.fromkeys(each.strip().lower() for each in to.split(",") if each.strip()))
+    if not forms or not set(forms) <= set(printing.MEDIA_TYPES):
+        raise OrderInvalid(f"格式应为 {'、'.join(printing.MEDIA_TYPES)} 中的一种或几种。", field="to")
+    wanted: list[printing.Form] = [each for each in printing.MEDIA_TYPES if each in forms]
+    font_dir = load_settings().font_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    with opened() as (engine, office):
+        with Session(engine) as session:
+            operator, at = operator_of(session), now()
+            found = filing.find(session, operator, report)
+            printed, make = printing.prepared(Desk(session, operator, at, office), found, font_dir)
+            audit.record(
+                session,
+                AuditKind.REPORT_PRINTED,
+                at=at,
+                actor=operator,
+                platform_id=found.platform_id,
+                what={"report": report, "format": wanted, "filed": printed.hash is not None},
+                algorithm=office.policy.algorithm,
+            )
+            session.commit()
+        made = []
+        for form in wanted:
+            content = make(form)
+            path = folder / printing.name_of(printed, form)
+            path.write_bytes(content)
+            made.append({"format": form, "path": str(path), "bytes": len(content)})
+    return made, "\n".join(f"{each['path']}（{each['bytes']} 字节）" for each in made)
+
+
 # --- counting anew, checking -----------------------------------------------------------------------------------------------
 
 
@@ -154,7 +190,7 @@ def _bar(what: str, *, progress: bool) -> Iterator[Callable[[int, int], None]]:
 
 def rebuild(*, progress: bool) -> tuple[dict[str, Any], str]:
     """Throw the figures away and count every ticket anew, batch by batch."""
-    with _opened() as (engine, office), Session(engine, expire_on_commit=False) as session:
+    with opened() as (engine, office), Session(engine, expire_on_commit=False) as session:
         refresh.begin_anew(session)
         session.commit()
         with _bar("重新汇总", progress=progress) as told:
@@ -171,7 +207,7 @@ def rebuild(*, progress: bool) -> tuple[dict[str, Any], str]:
 
 def check(*, progress: bool) -> tuple[dict[str, Any], str]:
     """Compare facts with tickets, cube with facts, filed reports with their hashes."""
-    with _opened() as (engine, office):
+    with opened() as (engine, office):
         with Session(engine, expire_on_commit=False) as session:
             refresh.count_all(session, office, now())
             session.commit()
@@ -183,7 +219,7 @@ def check(*, progress: bool) -> tuple[dict[str, Any], str]:
                 for done, of, last in filling.check(session):
                     told(done, of)
                     found = last
-            broken = filing.verify(session)
+            broken = filing.verify(session) + assessments.verify(session)
             filed = session.execute(
                 select(col(Report.id)).where(col(Report.state) == ReportState.FILED)
             ).all()
@@ -212,7 +248,7 @@ def check(*, progress: bool) -> tuple[dict[str, Any], str]:
 
 def schema() -> tuple[list[dict[str, Any]], str]:
     """The read-only schema's views as data and as the document."""
-    with _opened() as (engine, _), Session(engine) as session:
+    with opened() as (engine, _), Session(engine) as session:
         views = described(session)
     data = [
         {

@@ -1,7 +1,7 @@
 """人员管理 over HTTP: administrators create, change, grant, disable; a unit's head sees and adds its own handlers."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
@@ -11,7 +11,7 @@ from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline import orders as o
 from hotline.people import personnel
 from hotline.people.personnel import Found
-from workflow.vocabulary import Role
+from workflow.vocabulary import STAFF, Role
 
 router = APIRouter(prefix="/people", tags=["人员管理"], responses=PROBLEMS)
 
@@ -23,7 +23,8 @@ Name = Annotated[o.Line, StringConstraints(max_length=60)]
 Shift = Annotated[
     str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")
 ]
-Roles = Annotated[list[Role], Field(min_length=1, max_length=10)]
+OF_STAFF: Final = o.offer(role.value for role in Role if role in STAFF)
+Roles = Annotated[list[Role], Field(min_length=1, max_length=10, json_schema_extra=OF_STAFF)]
 
 
 class PersonView(BaseModel):
@@ -109,14 +110,14 @@ class Disable(o.Order):
 
     reason: o.Line = Field(title="理由")
     transfer_to: Login | None = Field(
-        default=None, title="其首接工单移交给", json_schema_extra=o.pick("person")
+        default=None, title="其首接工单移交给", json_schema_extra=o.pick("agent")
     )
 
 
 class Transfer(o.Order):
     """移交首接: to another agent of the platform."""
 
-    to: Login = Field(title="移交给", json_schema_extra=o.pick("person"))
+    to: Login = Field(title="移交给", json_schema_extra=o.pick("agent"))
     reason: o.Line = Field(title="理由")
 
 

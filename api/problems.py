@@ -75,6 +75,8 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "file_altered": (409, "文件内容已变"),
     "cursor_too_old": (410, "游标已过期"),
     "still_counting": (503, "正在汇总"),
+    "fonts_missing": (503, "缺少中文字体"),
+    "printing_busy": (503, "正在生成的文件较多"),
     "too_many_streams": (429, "打开的实时更新过多"),
 }
 

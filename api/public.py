@@ -1,7 +1,7 @@
 """来电人查询页 over HTTP: public, by an unguessable link alone; and the staff's route that reads or renews a ticket's link."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -29,7 +29,9 @@ from hotline import orders as o
 from hotline.desks import citizen_page
 from hotline.desks.tables import Evaluation
 from hotline.models import Ticket
+from workflow.certificate import CertifiedDay
 from workflow.errors import NotFound
+from workflow.statute import cite
 from workflow.vocabulary import Grade, GradeLabel
 
 router = APIRouter(tags=["来电人查询"], responses=PROBLEMS)
@@ -43,17 +45,33 @@ TokenPath = Annotated[
 _NO_STORE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 
 
-class StepView(BaseModel):
+class ProgressStepView(BaseModel):
     """One step of the way."""
 
     at: datetime
     text: str = Field(examples=["转交承办单位"])
 
 
+class DayView(BaseModel):
+    """One day between the beginning and the end of a period: counted as its `index`-th working day, or not, and why."""
+
+    day: date
+    weekday: str = Field(examples=["星期二"])
+    index: int | None = Field(description="第几个工作日；不计入的日子为空")
+    reason: str = Field(examples=["调休上班（春节，国务院办公厅通知）"])
+
+
 class PromiseView(BaseModel):
     """Until when an answer is owed."""
 
     due_at: datetime
+    due_on: date = Field(description="届满的那一天（当日 24 时前）")
+    basis: str = Field(examples=["《青海12345政务服务便民热线管理暂行办法》第十四条第（四）项"])
+    opened_by: str = Field(description="自什么起算", examples=["派单"])
+    opened_at: datetime
+    length: int = Field(description="期限的工作日数，不含延期")
+    days: list[DayView] = Field(description="起算之后逐日，到原届满日为止")
+    extension: list[DayView] = Field(description="延期的逐日；没有延期时为空")
     provisional: bool = Field(description="暂定：所涉年度的放假通知尚未发布")
     certificate: str = Field(description="期限证明：逐日说明这一天是怎样算出来的")
 
@@ -74,6 +92,12 @@ class Choice(BaseModel):
     label: str
 
 
+class GradeChoice(Choice):
+    """One of the five grades, with the labels that are offered with it."""
+
+    labels: list[GradeLabel]
+
+
 class CitizenView(BaseModel):
     """A demand as its citizen sees it: no personal data, nothing of anybody else."""
 
@@ -83,7 +107,7 @@ class CitizenView(BaseModel):
     matter: str = Field(examples=["求助"])
     title: str | None = Field(description="举报和要求保密的不显示")
     unit: str | None = Field(description="承办单位；举报和要求保密的不显示")
-    steps: list[StepView]
+    steps: list[ProgressStepView]
     promise: PromiseView | None
     answer: str | None
     guidance: str | None = Field(description="不予受理时，可以向哪里反映")
@@ -91,7 +115,7 @@ class CitizenView(BaseModel):
     appealed: bool
     may_evaluate: bool
     may_appeal: bool
-    grades: list[Choice] = Field(description="评价可选的五级")
+    grades: list[GradeChoice] = Field(description="评价可选的五级，各附可选的标签")
     labels: list[Choice]
 
 
@@ -111,7 +135,7 @@ class LinkView(BaseModel):
     """The link, to be told, texted or printed."""
 
     url: str = Field(description="未设置系统地址（HOTLINE_PUBLIC_URL）时为以 / 开头的路径")
-    qr_svg: str = Field(description="二维码（SVG）")
+    qr_svg: str = Field(description="二维码（SVG），总是完整的地址")
 
 
 # --- by link alone -----------------------------------------------------------------------------------------------------------
@@ -151,8 +175,24 @@ def _ticket(edge: Edge) -> Ticket:
     return ticket
 
 
-def _choices(words: type[Grade] | type[GradeLabel]) -> list[Choice]:
-    return [Choice(value=word.value, label=word.label) for word in words]
+def _promise(told: citizen_page.Promise) -> PromiseView:
+    proof = told.certificate
+    return PromiseView(
+        due_at=told.due_at,
+        due_on=proof.due_on,
+        basis=f"{proof.document}{cite(proof.article)}",
+        opened_by=proof.opened_by,
+        opened_at=proof.opened_at,
+        length=proof.length,
+        days=_days(proof.days),
+        extension=_days(proof.extension),
+        provisional=told.provisional,
+        certificate=proof.as_text(),
+    )
+
+
+def _days(days: tuple[CertifiedDay, ...]) -> list[DayView]:
+    return [DayView(day=d.day, weekday=d.weekday, index=d.index, reason=d.reason) for d in days]
 
 
 def _evaluation(row: Evaluation | None) -> EvaluationView | None:
@@ -183,22 +223,19 @@ def read_page(token: TokenPath, edge: ReadingCitizenDep) -> Response:  # noqa: A
         matter=told.matter,
         title=told.title,
         unit=told.unit,
-        steps=[StepView(at=step.at, text=step.text) for step in told.steps],
-        promise=PromiseView(
-            due_at=told.promise.due_at,
-            provisional=told.promise.provisional,
-            certificate=told.promise.certificate,
-        )
-        if told.promise
-        else None,
+        steps=[ProgressStepView(at=step.at, text=step.text) for step in told.steps],
+        promise=_promise(told.promise) if told.promise else None,
         answer=told.answer,
         guidance=told.guidance,
         evaluated=_evaluation(told.evaluated),
         appealed=told.appealed,
         may_evaluate=told.may_evaluate,
         may_appeal=told.may_appeal,
-        grades=_choices(Grade),
-        labels=_choices(GradeLabel),
+        grades=[
+            GradeChoice(value=grade.value, label=grade.label, labels=list(labels))
+            for grade, labels in citizen_page.LABELS_OF.items()
+        ],
+        labels=[Choice(value=label.value, label=label.label) for label in GradeLabel],
     )
     return Response(view.model_dump_json(), media_type="application/json", headers=_NO_STORE)
 
@@ -254,15 +291,16 @@ def appeal(token: TokenPath, order: citizen_page.AppealOrder, edge: CitizenDep) 
 def citizen_link(number: NumberPath, order: LinkOrder, edge: EdgeDep) -> Response:
     """The link of a ticket's public page, to be told to its caller; each reading is recorded. It opens no personal data."""
     public = (edge.runtime.settings.public_url or "").rstrip("/")
+    here = public or str(edge.request.base_url).rstrip("/")  # a phone reads a whole address out of a picture
     return edge.perform(
         order,
         lambda desk: citizen_page.link(desk, seen(edge, number), renew=order.renew),
-        lambda token: _link(f"{public}/q/{token}"),
+        lambda token: _link(f"{public}/q/{token}", f"{here}/q/{token}"),
         secret=True,
     )
 
 
-def _link(url: str) -> LinkView:
+def _link(url: str, pictured: str) -> LinkView:
     import segno
 
-    return LinkView(url=url, qr_svg=segno.make(url, error="m").svg_inline(scale=4, omitsize=True))
+    return LinkView(url=url, qr_svg=segno.make(pictured, error="m").svg_inline(scale=4, omitsize=True))

@@ -13,6 +13,8 @@ from calendar_cn.arrangements import parse_arrangement
 from hotline import notices
 from hotline import orders as o
 from hotline.case import Desk
+from hotline.exchange.envelopes import CATALOGUE, kinds_for
+from hotline.notifying.wording import kinds_to_choose
 from hotline.organisation import OrgUnit, Platform
 from knowledge_base import questions
 from workflow.certificate import certify
@@ -99,7 +101,8 @@ def vocabulary(edge: ReadDep) -> Vocabulary:
         words={
             _snake(words.__name__): [Labelled(value=w.value, label=w.label) for w in words]
             for words in VOCABULARY
-        },
+        }
+        | _kinds(unit=edge.actor.is_unit),
         refusal_grounds=[
             Ground(**g.model_dump(exclude={"transfer_instead"})) for g in statute.refusal_grounds.values()
         ],
@@ -115,6 +118,15 @@ def vocabulary(edge: ReadDep) -> Vocabulary:
             for m in MOVES
         ],
     )
+
+
+def _kinds(*, unit: bool) -> dict[str, list[Labelled]]:
+    """What somebody may be told of: a system by events, a person by e-mail or text message."""
+    chosen = {"event_kind": kinds_for(unit=unit), "notice_kind": kinds_to_choose(unit=unit)}
+    return {
+        name: [Labelled(value=kind, label=CATALOGUE[kind].label) for kind in kinds]
+        for name, kinds in chosen.items()
+    }
 
 
 def _snake(name: str) -> str:

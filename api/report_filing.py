@@ -13,7 +13,7 @@ from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline.orders import Code, KeyPath, Order
 from hotline.organisation import Platform
 from hotline.reporting import filing
-from hotline.reporting.filing import DraftReportOrder, RestateOrder, ViewOrder
+from hotline.reporting.filing import DraftReportOrder, RestateOrder, StrikeOrder, ViewOrder
 from hotline.reporting.snapshots import ViewWords
 from hotline.reporting.tables import FiledReport, Report, ReportView
 from workflow.vocabulary import ReportKind, ReportState
@@ -62,7 +62,7 @@ class ReportWhole(ReportLine):
     """A report with its content: as filed, as reviewed, or of a draft as the figures stand now."""
 
     content: dict[str, Any] = Field(
-        description="figures 数据、definitions 指标定义、parameters 当时的期限和口径、cohorts 各口径的件数；报送后定格"
+        description="figures 数据、compared 上期和上年同期、trend 趋势、questions 高频问题、cases 典型案例、definitions 指标定义、parameters 当时的期限和口径、cohorts 各口径的件数；报送后定格"
     )
 
 
@@ -239,6 +239,23 @@ def file_report(report: KeyPath, edge: EdgeDep) -> Response:
     return edge.perform(
         None,
         lambda desk: filing.file(desk, report),
+        lambda found: _whole(edge, found),
+        version=lambda found: found.version,
+    )
+
+
+@router.post(
+    "/{report}/strike",
+    summary="撤换典型案例",
+    operation_id="strike_case",
+    response_model=ReportWhole,
+    openapi_extra=with_example({"number": "012604010000019", "reason": "涉及正在调查的事项，不宜刊载。"}),
+)
+def strike_case(report: KeyPath, order: StrikeOrder, edge: EdgeDep) -> Response:
+    """Leave a typical case out of a reviewed report; the next by the rule takes its place. Who does it has reviewed it anew."""
+    return edge.perform(
+        order,
+        lambda desk: filing.strike(desk, report, order),
         lambda found: _whole(edge, found),
         version=lambda found: found.version,
     )

@@ -86,7 +86,7 @@ _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDoma
 _OF_CONTENT: Final = frozenset({b"content-security-policy", b"permissions-policy"})
 """What depends on the kind of content, which a 304 does not tell: an API's policy in it would shut a page that was good."""
 
-_PROBES: Final = frozenset({"/healthz", "/readyz"})
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _HOST: Final = re.compile(rb"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?")
 
 

@@ -14,6 +14,7 @@ from hotline.exchange import dead_letters, subscriptions
 from hotline.exchange.dead_letters import Posted
 from hotline.exchange.envelopes import Envelope, envelope, id_of
 from hotline.exchange.tables import Subscription
+from hotline.orders import Whole
 from hotline.organisation import OrgUnit, Platform
 from hotline.people import personnel
 from workflow.vocabulary import DeliveryState, SubscriptionState
@@ -30,7 +31,10 @@ Url = Annotated[
 ]
 Label = Annotated[o.Line, StringConstraints(max_length=100)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
-Kinds = Annotated[list[Kind], Field(max_length=100, description="事件类型；空为全部")]
+Kinds = Annotated[
+    list[Kind],
+    Field(max_length=100, description="事件类型；空为全部", json_schema_extra=o.pick("event_kind")),
+]
 Secret = Annotated[
     str,
     StringConstraints(pattern=r"^whsec_[A-Za-z0-9+/=]{32,128}$"),
@@ -131,7 +135,7 @@ class ChangeSubscription(o.Order):
 class RotateSigning(o.Order):
     """更换密钥; for the overlap messages bear both signatures."""
 
-    overlap_hours: int = Field(title="新旧密钥并用（小时）", default=24, ge=0, le=24 * 30)
+    overlap_hours: Whole = Field(title="新旧密钥并用（小时）", default=24, ge=0, le=24 * 30)
     secret: Secret | None = Field(default=None, title="签名密钥")
 
 

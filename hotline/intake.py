@@ -163,7 +163,9 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
     received_at = instant(demand.received_at, desk.at)
     known = known_by(demand.caller)
     call_id, external_ref, originals = _references(desk, demand, known, call)
-    _check_receipt(desk, demand, platform, received_at, call_id)
+    _check_receipt(desk, demand, received_at)
+    if call_id is not None:
+        call_id = _free_name(desk, platform, call_id, another=demand.another)
     demand, decision, typed = conceal_demand(demand, decision, known)
     number = numbers.take(desk.session, platform.code, local_day(desk.at))
     sealer = desk.office.sealer.pinned()
@@ -232,9 +234,7 @@ def _platform(desk: Desk, platform_id: int | None) -> Platform:
     return platform
 
 
-def _check_receipt(
-    desk: Desk, demand: Demand, platform: Platform, received_at: Any, call_id: str | None
-) -> None:
+def _check_receipt(desk: Desk, demand: Demand, received_at: Any) -> None:
     if received_at > desk.at:
         raise OrderInvalid("接通（提交）时间晚于现在。", field="received_at")
     if desk.at - received_at > _OLDEST_RECEIPT:
@@ -244,16 +244,29 @@ def _check_receipt(
         raise OrderInvalid(f"诉求分类 {demand.category} 不存在、已停用或不是第三级分类。", field="category")
     if desk.session.get(Area, demand.area) is None:
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
-    if call_id is not None:
-        desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, call_id))))
-        taken = select(col(Ticket.number)).where(
-            col(Ticket.platform_id) == platform.id, col(Ticket.call_id) == call_id
+
+
+def _free_name(desk: Desk, platform: Platform, call_id: str, *, another: bool) -> str:
+    """What this ticket keeps as its call's name; once a call, but for `another` demand told in it. Raises `AlreadyRegistered`."""
+    desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, call_id))))
+    names = calls.names_of(call_id)
+    rows = desk.session.execute(
+        select(col(Ticket.call_id), col(Ticket.number)).where(
+            col(Ticket.platform_id) == platform.id, col(Ticket.call_id).in_(names)
         )
-        number = desk.session.execute(taken).scalar_one_or_none()
-        if number is not None:
-            raise AlreadyRegistered(
-                f"该通话已登记为工单 {numbers.spoken(number)}。", field="call_id", extra={"number": number}
-            )
+    )
+    taken = {row.call_id: row.number for row in rows}
+    free = [name for name in names if name not in taken]
+    if len(free) == len(names) or (another and free):
+        return free[0]
+    number = next(taken[name] for name in names if name in taken)
+    said = f"该通话已登记为工单 {numbers.spoken(number)}"
+    what = (
+        f"，一次通话至多登记 {calls.MOST_OF_ONE_CALL} 件。"
+        if another
+        else "；来电人另有一件诉求的，请注明是另一件。"
+    )
+    raise AlreadyRegistered(said + what, field="call_id", extra={"number": number})
 
 
 def _call_lock(platform_id: int, call_id: str) -> int:

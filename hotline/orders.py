@@ -5,6 +5,7 @@ PostgreSQL cannot keep them.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -74,6 +75,16 @@ def _checked_id_number(number: str) -> str:
     return number.upper()
 
 
+def _no_truth(number: object) -> object:
+    """JSON's `true` is not 1, though Python and pydantic would take it so."""
+    if isinstance(number, bool):
+        raise ValueError("应为整数，不能为 true 或 false")  # noqa: TRY004 - pydantic names the field of a ValueError only
+    return number
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+"""Every whole number of an order."""
+
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_range)]
 """An aware instant, written out with its date, that every time zone can express."""
 
@@ -83,6 +94,9 @@ Line = Annotated[
     AfterValidator(keepable),
     AfterValidator(says_something),
 ]
+Reference = Annotated[Line, StringConstraints(max_length=100)]
+"""Another system's name for a call or a demand."""
+
 Prose = Annotated[
     str,
     StringConstraints(min_length=1, max_length=20_000),
@@ -106,6 +120,11 @@ Number = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterVal
 def pick(from_what: str) -> JsonDict:
     """Says in the OpenAPI document what a form offers to choose a field's value from, as `x-pick`."""
     return {"x-pick": from_what}
+
+
+def offer(values: Iterable[str]) -> JsonDict:
+    """Says in the OpenAPI document which of a word's values a form offers, as `x-offer`; the others are refused with their reasons."""
+    return {"x-offer": list(values)}
 
 
 class Order(BaseModel):
@@ -146,10 +165,15 @@ class Demand(Order):
     received_at: Instant | None = Field(
         title="接通或提交时间", default=None, description="接通或提交的时间；缺省为登记时间"
     )
-    call_id: Line | None = Field(
-        title="通话标识", default=None, description="话务平台的通话标识，同一通话只登记一次"
+    call_id: Reference | None = Field(
+        title="通话标识", default=None, description="话务平台的通话标识；同一通话只登记一次，除非注明是另一件"
     )
-    external_ref: Line | None = Field(title="其他平台编号", default=None, description="其他平台的编号")
+    another: bool = Field(
+        title="同一通话的另一件诉求",
+        default=False,
+        description="这次通话已登记过工单、来电人另有一件诉求时为 true；否则重复登记同一通话得到 409",
+    )
+    external_ref: Reference | None = Field(title="其他平台编号", default=None, description="其他平台的编号")
 
 
 class RegisterOrder(Order):
@@ -244,7 +268,7 @@ class DispatchOrder(Order):
         default=False,
         description="咨询、求助类按复杂事项（5个工作日）派单",
     )
-    emergency: int | None = Field(
+    emergency: Whole | None = Field(
         title="应急事件编号", default=None, ge=1, le=2**62, description="已宣布的应急事件编号，越级派单时必填"
     )
 
@@ -259,7 +283,7 @@ class DesignateOrder(DispatchOrder):
     """指定牵头 (art. 18). `days` is the redo's length where the ticket comes from an upheld dissatisfaction."""
 
     basis: Prose = Field(title="依据的职能和权责清单", description="依据的职能和权责清单")
-    days: int | None = Field(
+    days: Whole | None = Field(
         title="重新办理的工作日数", default=None, ge=1, le=10, description="重新办理的工作日数，仅用于重办"
     )
 
@@ -310,13 +334,13 @@ class ExtensionOrder(Order):
         examples=["complex"],
     )
     explanation: Prose = Field(title="说明")
-    days: int = Field(title="延长的工作日数", ge=1, le=1000, description="工作日")
+    days: Whole = Field(title="延长的工作日数", ge=1, le=1000, description="工作日")
 
 
 class ExtensionApproval(Order):
     """批准延期, for as many working days as asked or fewer."""
 
-    days: int | None = Field(title="批准的工作日数", default=None, ge=1, le=1000)
+    days: Whole | None = Field(title="批准的工作日数", default=None, ge=1, le=1000)
     reason: Prose | None = Field(default=None, title="理由")
     unit: Code | None = Field(default=None, title="单位", json_schema_extra=pick("part"))
 
@@ -384,7 +408,7 @@ class SendBackOrder(Order):
     """责成补办: which elements fail and why, and within how many working days, at most 3 (art. 14(6))."""
 
     findings: dict[ReviewElement, Prose] = Field(title="不符合的要素及说明", min_length=1)
-    days: int = Field(title="补办的工作日数", ge=1, le=1000)
+    days: Whole = Field(title="补办的工作日数", ge=1, le=1000)
     note: Prose | None = Field(default=None, title="备注")
 
 
@@ -409,7 +433,7 @@ class UpholdOrder(Order):
     """同意重办, with reasons, within at most 10 working days (art. 14(7))."""
 
     reason: Prose = Field(title="理由")
-    days: int = Field(title="重办的工作日数", ge=1, le=1000)
+    days: Whole = Field(title="重办的工作日数", ge=1, le=1000)
 
 
 class ReasonOrder(Order):
@@ -435,7 +459,7 @@ class MergeOrder(Order):
 class HandOverOrder(Order):
     """移交首接: another person becomes the first receiver, with a reason (art. 14(1))."""
 
-    to: Code = Field(title="接手人", json_schema_extra=pick("person"), description="接手人的登录名")
+    to: Code = Field(title="接手人", json_schema_extra=pick("agent"), description="接手人的登录名")
     reason: Prose = Field(title="理由")
 
 
@@ -495,7 +519,7 @@ class ConfidentialOrder(Order):
 class HoldOrder(Order):
     """保全录音: suspend destruction of a recording, or lift the hold."""
 
-    attachment: int = Field(title="录音", json_schema_extra=pick("recording"), ge=1, le=2**62)
+    attachment: Whole = Field(title="录音", json_schema_extra=pick("recording"), ge=1, le=2**62)
     held: bool = Field(title="保全")
     reason: Prose = Field(title="理由")
 
@@ -516,4 +540,4 @@ def instant(given: datetime | None, default: datetime) -> datetime:
     return default if given is None else given
 
 
-KeyPath = Annotated[int, Field(ge=1, le=2**62)]
+KeyPath = Annotated[Whole, Field(ge=1, le=2**62)]

@@ -30,7 +30,7 @@ OF_PLATFORM: Final = "platform"
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a list is narrowed by. `area` and `category` are code prefixes; `due_before` and `overdue` speak of duties' clocks,
-    overdue at `as_of`; `due_from`, `due_to` (both inclusive), `clock` and `owed_by` of one and the same running duty."""
+    overdue at `as_of`; `due_from`, `due_to` (both inclusive), `clock`, `rung` and `owed_by` of one and the same running duty."""
 
     states: tuple[State, ...] = ()
     open_only: bool = False
@@ -51,6 +51,7 @@ class Filters:
     clock: ClockKind | None = None
     owed_by: str | None = None
     awaiting: Literal["return", "extension"] | None = None
+    rung: int | None = None
 
 
 class FilterWords(Order):
@@ -78,6 +79,12 @@ class FilterWords(Order):
     awaiting: Literal["return", "extension"] | None = Field(
         default=None, description="等待平台审批的：return 退单、extension 延期"
     )
+    rung: int | None = Field(
+        default=None,
+        ge=1,
+        le=4,
+        description="督办提醒至少发到第几级：1 网络、2 电话短信、3 书面通知、4 现场督办",
+    )
 
 
 def filters_of(words: FilterWords, as_of: datetime) -> Filters:
@@ -102,6 +109,7 @@ def filters_of(words: FilterWords, as_of: datetime) -> Filters:
         clock=words.clock,
         owed_by=words.owed_by,
         awaiting=words.awaiting,
+        rung=words.rung,
     )
 
 
@@ -255,7 +263,7 @@ def _conditions(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
     if filters.overdue is False:
         tests.append(~_has_clock(actor, lambda clock: _is_late(clock, filters.as_of)))
     owed = filters.owed_by if filters.awaiting is None else None
-    if filters.overdue or any((filters.due_from, filters.due_to, filters.clock, owed)):
+    if filters.overdue or any((filters.due_from, filters.due_to, filters.clock, owed, filters.rung)):
         tests.append(_has_clock(actor, lambda clock: and_(true(), *_one_duty(clock, filters))))
     if filters.awaiting is not None:
         tests.append(_awaiting(actor, filters.awaiting, filters.owed_by))
@@ -272,6 +280,8 @@ def _one_duty(clock: Any, filters: Filters) -> Iterable[ColumnElement[bool]]:
         yield clock.due_on <= filters.due_to
     if filters.clock is not None:
         yield clock.kind == filters.clock
+    if filters.rung is not None:
+        yield clock.rung >= filters.rung
     if filters.owed_by == OF_PLATFORM:
         yield clock.unit_id.is_(None)
     elif filters.owed_by is not None:

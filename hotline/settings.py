@@ -201,6 +201,14 @@ class Settings(BaseSettings):
             raise ValueError("HOTLINE_SMS_SECRET 应为 whsec_ 开头、至少 24 字节的 Base64")
         return value
 
+    font_dir: Annotated[Path | None, AfterValidator(lambda path: path and path.expanduser().absolute())] = (
+        None
+    )
+    """A folder with the Chinese fonts that reports are printed with (仿宋, 黑体, …), and no others; None: those of this system."""
+
+    metrics_token: SecretStr | None = None
+    """The bearer token `/metrics` asks for; None: only this machine itself may read it."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 

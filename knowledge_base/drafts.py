@@ -15,7 +15,7 @@ from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Case, Desk, Office
 from hotline.models import Assignment, Clock, Reply, Ticket
-from hotline.orders import KnowledgeOrder, Prose
+from hotline.orders import KnowledgeOrder, Prose, Whole
 from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import known_of
 from hotline.privacy.masking import mask_text
@@ -41,7 +41,7 @@ _SIMILAR: Final = 5
 class SubmitKnowledge(ArticleOrder):
     """报送知识: the article's fields; with `article` a new version of that one instead of a new article. Submitted to review at once."""
 
-    article: Annotated[int, Field(ge=1, le=2**62)] | None = Field(
+    article: Annotated[Whole, Field(ge=1, le=2**62)] | None = Field(
         default=None, description="所更新的知识编号；缺省为新增"
     )
     reason: Prose | None = Field(default=None, description="给平台的说明")

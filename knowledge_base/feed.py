@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.orders import Code, Demanded, Instant, Line, Prose
+from hotline.orders import Code, Demanded, Instant, Line, Prose, Whole
 from knowledge_base.articles import SYNCED, names_of, visible_articles
 from knowledge_base.models import Article, ArticleFile, ArticleVersion, KnowledgeChange
 from knowledge_base.orders import AreaCode, CategoryCode, Day, Title, Url
@@ -20,8 +20,8 @@ MOST: Final = 200
 _MOST_CHARACTERS: Final = 3_000_000
 """Characters the texts of one page have at most, but for a single article: what reads it must be able to."""
 
-Key = Annotated[int, Field(ge=1, le=2**62)]
-VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Key = Annotated[Whole, Field(ge=1, le=2**62)]
+VersionNumber = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
 PlatformCode = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
 
 

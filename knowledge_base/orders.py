@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from hotline.orders import Code, Demanded, Line, Order, Prose, keepable, pick, says_something
+from hotline.orders import Code, Demanded, Line, Order, Prose, Whole, keepable, pick, says_something
 from workflow.vocabulary import ArticleKind, Relation
 
 Title = Annotated[
@@ -102,7 +102,7 @@ class Guide(Order):
     steps: Prose | None = Field(title="办理流程", default=None, description="每行一步")
     limit: Line | None = Field(title="承诺办结时限", default=None, description="承诺办结时限，如 7个工作日")
     statutory_limit: Line | None = Field(default=None, title="法定办结时限")
-    visits: int | None = Field(title="到办事现场次数", default=None, ge=0, le=99)
+    visits: Whole | None = Field(title="到办事现场次数", default=None, ge=0, le=99)
     place: Prose | None = Field(default=None, title="办理地点")
     window: Line | None = Field(default=None, title="办理窗口")
     phone: Prose | None = Field(default=None, title="咨询电话")
@@ -164,16 +164,16 @@ class ArticleOrder(Order):
         default=False,
         description="此前版本的答复有误，曾被告知的来电人应当回访更正",
     )
-    source: Annotated[int, Field(ge=1, le=2**62)] | None = Field(
+    source: Annotated[Whole, Field(ge=1, le=2**62)] | None = Field(
         title="所补充或替代的上级知识编号",
         default=None,
         description="所补充或替代的上级平台知识编号（仅新增时）",
     )
     relation: Relation | None = Field(default=None, title="与上级知识的关系")
-    keep_files: list[Annotated[int, Field(ge=1, le=2**62)]] | None = Field(
+    keep_files: list[Annotated[Whole, Field(ge=1, le=2**62)]] | None = Field(
         default=None, max_length=100, description="新版本保留上一版的哪些附件；缺省为全部"
     )
-    based_on: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+    based_on: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = Field(
         default=None, description="修改所依据的版本号；他人已保存更新的版本时返回 412"
     )
 
@@ -210,7 +210,7 @@ def _each_once(given: Iterable[Any]) -> list[Any]:
 class StepOrder(Order):
     """What goes with a step: the version meant (缺省：最新版，撤下和复核为已发布版), and a reason where one is owed."""
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(default=None, title="版本")
+    version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = Field(default=None, title="版本")
     reason: Prose | None = Field(default=None, title="理由")
     review_on: Day | None = Field(
         title="下次复核日期", default=None, description="复核无变化时的下次复核日期；缺省为一年后"

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.emphasis import tokenize
 from markdown_it.token import Token
 
 from knowledge_base.orders import LABELS
@@ -23,7 +25,26 @@ SCHEMES: Final = frozenset({"http", "https", "tel"})
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
+    parser.inline.ruler.at("emphasis", _emphasis)
     return parser.disable("image")
+
+
+def _emphasis(state: StateInline, silent: bool) -> bool:
+    """`**注意：**请` is strong too: CommonMark wants a space between a punctuation mark with stars and a letter, which Chinese has not."""
+    first, start = len(state.delimiters), state.pos
+    if not tokenize(state, silent):
+        return False
+    before = state.src[start - 1] if start else " "
+    after = state.src[state.pos] if state.pos < state.posMax else " "
+    if state.src[start] == "*":
+        for mark in state.delimiters[first:]:
+            mark.open = mark.open or (_is_han(before) and not after.isspace())
+            mark.close = mark.close or (_is_han(after) and not before.isspace())
+    return True
+
+
+def _is_han(sign: str) -> bool:
+    return "\u3400" <= sign <= "\u9fff"
 
 
 def as_html(markdown: str) -> str:

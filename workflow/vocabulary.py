@@ -349,6 +349,7 @@ class AuditKind(Word):
     ALERT_HANDLED = "alert_handled", "处置预警"
     CALL_SHOWN = "call_shown", "来电弹屏"
     LINK_READ = "link_read", "读取查询链接"
+    REPORT_PRINTED = "report_printed", "下载统计报告"
 
 
 class AlertKind(Word):
@@ -564,6 +565,22 @@ class ReportState(Word):
     FILED = "filed", "已报送"
 
 
+class HotspotKind(Word):
+    """热点的种类: a theme many ask about, a caller who comes again, a problem that comes again after it was ended."""
+
+    THEME = "theme", "诉求主题"
+    CALLER = "caller", "重复来电"
+    PROBLEM = "problem", "重复发生"
+
+
+class AssessmentState(Word):
+    """考核状态: points computed, published for the units to appeal against, final: frozen for good."""
+
+    DRAFTED = "drafted", "待公布"
+    PUBLISHED = "published", "公示中"
+    FINAL = "final", "已定稿"
+
+
 PLATFORM_STAFF = frozenset({Role.AGENT, Role.DISPATCHER, Role.REVIEWER, Role.CALLBACK, Role.SUPERVISOR})
 UNIT_STAFF = frozenset({Role.HANDLER, Role.UNIT_LEAD})
 STAFF = frozenset(Role) - {Role.CITIZEN, Role.SYSTEM}
@@ -616,4 +633,6 @@ VOCABULARY: tuple[type[Word], ...] = (
     GradeLabel,
     ReportKind,
     ReportState,
+    HotspotKind,
+    AssessmentState,
 )

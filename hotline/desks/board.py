@@ -44,6 +44,8 @@ from workflow.lifecycle import OPEN_STATES
 from workflow.vocabulary import ClockKind
 
 DAYS_AHEAD, DAYS_BACK, REMINDED_DAYS = 14, 14, 30
+WRITTEN: Final = 3
+"""The rung of the ladder from which a reminder is a written one, or somebody comes (art. 14(8))."""
 
 Query = dict[str, str | list[str]]
 """What `GET /tickets` is asked with for the tickets behind a figure."""
@@ -159,6 +161,7 @@ def _count_duties(
         "due_today": day == today,
         "due_next": and_(day > today, day <= following),
         "callback": col(Clock.kind) == ClockKind.CALLBACK,
+        "climbed": col(Clock.rung) >= WRITTEN,
     }
     tickets = func.count(func.distinct(col(Clock.ticket_id)))
     statement = (
@@ -273,6 +276,7 @@ def _columns(today: date, following: date) -> list[Column]:
         Column("owed", "在办", {}),
         Column("return", "退单待审", _LATEST | {"awaiting": "return"}),
         Column("extension", "延期待审", _LATEST | {"awaiting": "extension"}),
+        Column("climbed", "书面督办以上", {"rung": str(WRITTEN)}),
         Column("reminders", f"近 {REMINDED_DAYS} 日督办", None),
         Column("notices", "通报待说明", None),
     ]
@@ -288,6 +292,7 @@ def _figures(counted: _Counted, columns: list[Column], today: date) -> list[Figu
         figure("callback", "待回访", {"clock": ClockKind.CALLBACK.value}),
         Figure("received", "今日受理", counted.received.get(today, 0), _received(today)),
         figure("open", "未办结", _LATEST | {"open": "true"}),
+        by_key["climbed"],
         by_key["reminders"],
         by_key["notices"],
         figure("emergencies", "应急中", None),

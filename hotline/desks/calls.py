@@ -42,6 +42,9 @@ AFTER: Final = timedelta(minutes=30)
 NUMBERS_KEPT: Final = timedelta(days=180)
 """How long a caller's number is kept with a call; after that only that there was one."""
 
+MOST_OF_ONE_CALL: Final = 9
+"""Tickets one call is registered as, at most: a caller may have more than one thing to say."""
+
 _REPEATED: Final = timedelta(days=30)
 _HISTORY: Final = 10
 _SKEW: Final = timedelta(minutes=2)
@@ -269,7 +272,7 @@ def _with_caller(desk: Desk, call: Call) -> Shown:
         select(col(Ticket.number))
         .where(
             col(Ticket.platform_id) == call.platform_id,
-            col(Ticket.call_id) == call.call_id,
+            col(Ticket.call_id).in_(names_of(call.call_id)),
             visible_to(desk.actor),
         )
         .order_by(col(Ticket.id))
@@ -338,6 +341,11 @@ def named(desk: Desk, platform: Platform, call_id: str | None) -> Call | None:
         .order_by(col(Call.id).desc())
         .limit(1)
     ).scalar_one_or_none()
+
+
+def names_of(call_id: str) -> list[str]:
+    """What the tickets of one call are kept under: the call's own name, and with `#2` and so on for further demands told in it."""
+    return [call_id, *(f"{call_id[:97]}#{n}" for n in range(2, MOST_OF_ONE_CALL + 1))]
 
 
 def completed(desk: Desk, demand: Demand, call: Call | None) -> tuple[Demand, list[str]]:

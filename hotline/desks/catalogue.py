@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 from hotline.access import Actor
 from hotline.case import Desk
 from hotline.desks.tables import CatalogueEntry
-from hotline.orders import Code, Order, Prose
+from hotline.orders import Code, Order, Prose, pick
 from hotline.organisation import Area, Category, OrgUnit, Platform
 from hotline.reference import area_prefix
 from hotline.units import unit_by_code
@@ -36,15 +36,31 @@ class DutyOrder(Order):
     """派单目录的一行: lead and co-units for a category in an area, and the basis."""
 
     category: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}([0-9]{2}){0,2}$")] = Field(
-        description="诉求分类代码，一至三级，含其下级", examples=["0101"]
+        title="诉求分类",
+        description="诉求分类代码，一至三级，含其下级",
+        examples=["0101"],
+        json_schema_extra=pick("category_above"),
     )
     area: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = Field(
-        default=None, description="行政区划代码，含其下级；缺省为本平台全域", examples=["630104000000"]
+        default=None,
+        title="地区",
+        description="行政区划代码，含其下级；缺省为本平台全域",
+        examples=["630104000000"],
+        json_schema_extra=pick("area"),
     )
-    lead: Code = Field(description="牵头单位代码", examples=["XN-GYJ"])
-    co_units: tuple[Code, ...] = Field(default=(), max_length=10)
+    lead: Code = Field(
+        title="牵头单位",
+        description="牵头单位代码",
+        examples=["XN-GYJ"],
+        json_schema_extra=pick("unit"),
+    )
+    co_units: tuple[Code, ...] = Field(
+        default=(), max_length=10, title="协办单位", json_schema_extra=pick("unit")
+    )
     basis: Prose = Field(
-        description="依据：权责清单、规章条款等", examples=["《示例市供热管理办法》第五条；市级部门权责清单"]
+        title="权责依据",
+        description="依据：权责清单、规章条款等",
+        examples=["《示例市供热管理办法》第五条；市级部门权责清单"],
     )
 
     @model_validator(mode="after")

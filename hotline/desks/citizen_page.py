@@ -31,6 +31,7 @@ from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import conceal, known_of
 from hotline.privacy.masking import mask_text
 from hotline.privacy.sealing import Sealer
+from workflow.certificate import Certificate
 from workflow.errors import OrderInvalid, RuleBroken
 from workflow.vocabulary import (
     Act,
@@ -53,6 +54,21 @@ S = State
 _CONCLUDED: Final = frozenset({S.VERIFIED, S.CLOSED, S.ARCHIVED, S.ANSWERED, S.REFUSED, S.TRANSFERRED})
 _ENDED: Final = frozenset({S.CLOSED, S.ARCHIVED, S.ANSWERED, S.REFUSED, S.TRANSFERRED})
 _ANSWERED: Final = frozenset({S.VERIFIED, S.DISSATISFIED, S.CLOSED, S.ARCHIVED, S.REDOING})
+
+
+_WELL: Final = (GradeLabel.POLITE, GradeLabel.QUICK, GradeLabel.CLEAR, GradeLabel.SOLVED)
+_BADLY: Final = (
+    *(GradeLabel.RUDE, GradeLabel.SLOW, GradeLabel.UNCLEAR, GradeLabel.UNSOLVED),
+    GradeLabel.PASSED_ON,
+)
+LABELS_OF: Final[dict[Grade, tuple[GradeLabel, ...]]] = {
+    Grade.EXCELLENT: _WELL,
+    Grade.GOOD: _WELL,
+    Grade.FAIR: (*_WELL, *_BADLY),
+    Grade.POOR: _BADLY,
+    Grade.BAD: _BADLY,
+}
+"""The labels a citizen is offered with each grade; none is refused with another, for people are mixed in their judgement."""
 
 
 class AlreadySaid(RuleBroken):
@@ -158,7 +174,7 @@ class Promise:
     """Until when an answer is owed, and how that date comes about."""
 
     due_at: datetime
-    certificate: str
+    certificate: Certificate
     provisional: bool
 
 
@@ -293,7 +309,7 @@ def _promise(desk: Desk, ticket: Ticket, lead: Assignment | None) -> Promise | N
         return None
     clock = (of_unit or own)[0]
     proof = certificates.certificate_of(desk.session, ticket.id, clock.id)
-    return Promise(clock.due_at, proof.as_text(), clock.provisional)
+    return Promise(clock.due_at, proof, clock.provisional)
 
 
 def _answer(desk: Desk, ticket: Ticket, lead: Assignment | None, *, sealed: bool) -> str | None:

@@ -187,8 +187,13 @@ WORKLISTS: Final[tuple[Worklist, ...]] = (
         "my_overdue", "我的逾期", "本人首接、已逾期的。", _A, _both(_mine(*_NOT_ENDED), _clock(_is_overdue))
     ),
     Worklist("to_archive", "待归档", "本人首接、已办结的，要素齐全后归档。", _A, _mine(*ENDED), "received"),
-    Worklist(
-        "to_decide", "待认定", "上报的或网上提交的，认定是否受理。", _D | _A, _in(S.PENDING_DECISION), "due"
+    Worklist(  # what was reported up has no clock running: by due date it would not be listed
+        "to_decide",
+        "待认定",
+        "上报的或网上提交的，认定是否受理。",
+        _D | _A,
+        _in(S.PENDING_DECISION),
+        "received",
     ),
     Worklist("to_dispatch", "待派单", "已受理，24 小时内派给承办单位。", _D, _in(S.ACCEPTED)),
     Worklist("returns", "待审退单", "承办单位申请退单，同意或驳回；期限照常计算。", _D, _returns),

@@ -110,6 +110,22 @@ def find(session: Session, actor: Actor, login: str, *, locked: bool = False) ->
     return Found(*row)
 
 
+def colleagues(
+    session: Session, actor: Actor, *, role: Role | None = None, unit: str | None = None, most: int
+) -> list[Found]:
+    """Who is at work within the actor's reach, at most `most`, the own platform's first. A unit's staff are shown to their own unit and
+    to administrators alone."""
+    statement = _people().where(_within(actor), col(Person.active))
+    if not actor.is_unit and Role.ADMIN not in actor.roles:
+        statement = statement.where(col(Person.unit_id).is_(None))
+    if role is not None:
+        statement = statement.where(col(Person.roles).contains([role.value]))
+    if unit is not None:
+        statement = statement.where(col(OrgUnit.code) == unit)
+    own_first = (col(Person.platform_id).is_distinct_from(actor.home_id), col(Person.id))
+    return [Found(*row) for row in session.execute(statement.order_by(*own_first).limit(most))]
+
+
 def of_actor(session: Session, actor: Actor) -> Found:
     """The person who acts, where it is one. Raises `AccessRefused` for a machine."""
     row = (

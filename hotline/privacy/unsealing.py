@@ -13,7 +13,7 @@ from hotline.auditing import alerts, audit
 from hotline.auditing.trail import Unsealing
 from hotline.case import Desk
 from hotline.models import Assignment, Ticket
-from hotline.orders import Order, Phone, Prose
+from hotline.orders import Order, Phone, Prose, Whole
 from hotline.privacy.concealment import known_of, original_of
 from hotline.privacy.masking import mask_text
 from hotline.privacy.sealing import of_caller
@@ -44,7 +44,7 @@ class UnsealOrder(Order):
     field: PersonalField
     purpose: Purpose
     explanation: Prose | None = Field(default=None, description="说明；目的为其他，或工单为举报时必填")
-    entry: int | None = Field(
+    entry: Whole | None = Field(
         default=None, ge=1, le=2**31 - 1, description="原文所属的时间线序号；缺省为登记时的原文"
     )
 

@@ -120,7 +120,7 @@ def _correct(code: str) -> "Event":
             update={
                 "kind": None,
                 "answer": reworded(version.answer, local_day(at))
-                + "\n\n**更正：**此前告知的办理时限有误，以本条为准（示例）。",
+                + "\n\n**更正**：此前告知的办理时限有误，以本条为准（示例）。",
                 "corrects": True,
                 "change_note": "更正办理时限（演示数据）",
             }

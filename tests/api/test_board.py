@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlmodel import Session
 
+from hotline import supervision
 from tests.api.conftest import Api
 from tests.api.test_lists import dispatched, numbers
 
@@ -121,3 +123,19 @@ def test_another_platform_counts_nothing_of_it_and_the_province_everything(busy:
 
 def test_a_unit_has_no_board(busy: Api) -> None:
     assert busy.get("/board", "ZJJ-lead").status_code == 403
+
+
+def test_who_climbed_the_ladder_is_found(api: Api) -> None:
+    number = dispatched(api, "2026-03-02 09:00", "inquiry", "ZJJ")
+    dispatched(api, "2026-03-19 09:00", "complaint", "ZJJ")
+    api.at("2026-03-20 10:00")
+    with Session(api.world.engine, expire_on_commit=False) as session:
+        supervision.lapse_due(session, api.world.office, api.now)
+        session.commit()
+        assert supervision.remind_overdue(session, api.world.office, api.now) > 0
+        session.commit()
+    (climbed,) = [figure for figure in read(api)["figures"] if figure["key"] == "climbed"]
+    assert climbed["count"] == 1
+    assert numbers(api, "supervisor", **climbed["query"]) == [number]
+    row = next(row for row in read(api)["rows"] if row["code"] == "ZJJ")
+    assert row["counts"]["climbed"] == 1

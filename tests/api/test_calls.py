@@ -123,6 +123,30 @@ def test_a_ticket_takes_number_and_receipt_from_its_agents_own_call(api: Api, ct
     assert (again.status_code, again.json()["code"]) == (409, "already_registered")
 
 
+def test_a_second_demand_of_the_same_call_has_the_callers_number_too(api: Api, cti: str) -> None:
+    ring(api, answered_at="2026-03-02T08:59:00+08:00", ringing_at="2026-03-02T08:58:50+08:00")
+    first = api.take(call_id="c-1", caller={})
+    second = api.take(call_id="c-1", another=True, caller={}, title="另一件")
+    assert second != first
+    ticket = api.get(f"/tickets/{second}", "agent").json()
+    assert (ticket["caller"]["phone"], ticket["received_at"]) == ("139****0001", "2026-03-02T00:59:00Z")
+    assert current(api)["registered"] == [first, second]
+    plain = w.demand(call_id="c-1").model_dump(mode="json", exclude_none=True)
+    assert api.post("/tickets", "agent", {"demand": plain}).json()["number"] == first
+    for _ in range(7):
+        api.take(call_id="c-1", another=True)
+    full = api.post("/tickets", "agent", {"demand": plain | {"another": True}})
+    assert (full.status_code, full.json()["code"]) == (409, "already_registered")
+    assert "9 件" in full.json()["detail"]
+    long = plain | {"call_id": "c" * 100, "another": True}
+    assert [api.post("/tickets", "agent", {"demand": long}).status_code for _ in range(2)] == [201, 201]
+    too_long = api.post("/tickets", "agent", {"demand": long | {"call_id": "c" * 101}})
+    assert too_long.status_code == 422
+    ring(api, "c-2")
+    assert api.take(call_id="c-2", another=True, caller={})  # the first of its call, whatever it is called
+    assert api.post("/tickets", "agent", {"demand": plain | {"call_id": "c-2"}}).status_code == 409
+
+
 def test_a_number_typed_by_the_agent_stays_and_another_agents_call_gives_none(api: Api, cti: str) -> None:
     ring(api)
     typed = api.take(call_id="c-1", caller={"phone": "13900000002"})

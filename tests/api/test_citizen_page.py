@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import segno
 from sqlalchemy import text
 
 from api.quiet import masked
@@ -17,8 +18,10 @@ PHONE = "13900000001"
 def token(api: Api, number: str, login: str = "agent", **order: Any) -> str:
     answer = api.post(f"/tickets/{number}/link", login, order)
     assert answer.status_code == 200, answer.text
-    assert "<svg" in answer.json()["qr_svg"]
-    return str(answer.json()["url"]).removeprefix("/q/")
+    link = str(answer.json()["url"])
+    whole = segno.make(f"http://testserver{link}", error="m")  # a phone needs the whole address
+    assert answer.json()["qr_svg"] == whole.svg_inline(scale=4, omitsize=True)
+    return link.removeprefix("/q/")
 
 
 def page(api: Api, link: str) -> Any:
@@ -70,7 +73,12 @@ def test_it_tells_how_far_things_are_and_until_when(api: Api) -> None:
         "承办单位签收",
     ]
     assert told["promise"]["due_at"] == "2026-03-04T16:00:00Z"
-    assert "第 2 个工作日" in told["promise"]["certificate"]
+    promise = told["promise"]
+    assert "第 2 个工作日" in promise["certificate"]
+    assert (promise["due_on"], promise["length"], promise["opened_by"]) == ("2026-03-04", 2, "派单")
+    assert "第十四条" in promise["basis"]
+    assert [(day["day"], day["index"]) for day in promise["days"]] == [("2026-03-03", 1), ("2026-03-04", 2)]
+    assert promise["extension"] == []
     assert not told["may_evaluate"]
     assert not told["may_appeal"]
 
@@ -192,7 +200,13 @@ def test_an_evaluation_is_taken_once_masked_and_on_the_timeline(api: Api) -> Non
     number = verified(api)
     link = token(api, number)
     before = api.get(f"/tickets/{number}", "agent").json()
-    assert page(api, link)["may_evaluate"]
+    told = page(api, link)
+    assert told["may_evaluate"]
+    labels = {grade["value"]: grade["labels"] for grade in told["grades"]}
+    assert "quick" in labels["good"]
+    assert "slow" not in labels["good"]
+    assert "slow" in labels["bad"]
+    assert set(labels["fair"]) == {label["value"] for label in told["labels"]}
     assert say(api, link, "evaluation", {"grade": "wonderful"}).status_code == 422
     order = {"grade": "good", "labels": ["quick", "clear"], "remark": f"我的电话{PHONE}，很快。"}
     first = say(api, link, "evaluation", order, **{"Idempotency-Key": "e1"})

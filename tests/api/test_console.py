@@ -13,6 +13,7 @@ from api import console
 def bundle(tmp_path: Path) -> Path:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<!doctype html><title>工作台</title>", "utf-8")
+    (tmp_path / "citizen.html").write_text("<!doctype html><title>诉求进度</title>", "utf-8")
     (tmp_path / "assets" / "main-1a2b.js").write_text("let 数 = 1", "utf-8")
     (tmp_path / "assets" / "main-1a2b.js.br").write_bytes(b"brotli")
     (tmp_path / ".source").write_text("hash")
@@ -52,6 +53,14 @@ def test_every_address_below_is_the_page_and_a_lost_file_is_none(client: TestCli
     assert client.get("/console").headers["location"] == "/console/"
 
 
+def test_a_citizens_page_is_the_same_for_every_link_and_kept_by_nobody(client: TestClient) -> None:
+    pages = [client.get(f"/q/{token}") for token in ("3kTMd0hC0b1uVZ0y8q2wXg", "..%2f.source", "")]
+    assert {page.status_code for page in pages} == {200}
+    assert {page.text for page in pages} == {"<!doctype html><title>诉求进度</title>"}
+    assert {page.headers["cache-control"] for page in pages} == {"no-store"}
+    assert {page.headers["x-robots-tag"] for page in pages} == {"noindex"}
+
+
 def test_nothing_outside_of_the_bundle_is_served(client: TestClient) -> None:
     for path in ("/console/..%2foutside.txt", "/console/.source", "/console/%2e%2e/outside.txt"):
         assert "outside" not in client.get(path).text
@@ -67,6 +76,10 @@ def test_an_installation_without_it_says_why(tmp_path: Path) -> None:
         assert said.status_code == 404
         assert "本次安装不含网页工作台" in said.text
         assert "npm ci failed &lt;1&gt;" in said.text
+    told = TestClient(app).get("/q/3kTMd0hC0b1uVZ0y8q2wXg")
+    assert (told.status_code, told.headers["cache-control"]) == (404, "no-store")
+    assert "请拨打" in told.text
+    assert "npm" not in told.text  # what failed is no citizen's business
 
 
 def test_a_script_may_run_as_a_worker_that_asks_only_us(client: TestClient) -> None:

@@ -1,6 +1,8 @@
 """Every field of an order: what it may not hold is refused with its name, what it may hold is kept as it came."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -175,6 +177,8 @@ def test_a_wrong_field_is_named(api: Api, field: str, changes: dict[str, Any]) -
 
 
 WRONG_ORDERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("days", "approve_extension", {"days": False}),
+    ("emergency", "dispatch", {"lead": "ZJJ", "emergency": True}),
     ("decision", "", new_ticket() | {"decision": {"act": "dance"}}),
     ("decision", "", new_ticket() | {"decision": {}}),
     ("decision.refuse.guidance", "", new_ticket() | {"decision": {"act": "refuse", "ground": "3", "explanation": "测试"}}),
@@ -240,3 +244,34 @@ def test_instants_at_the_ends_of_time_are_no_server_error(api: Api, instant: str
     response = api.post("/emergencies", "supervisor", order)
     assert response.status_code in (201, 422), response.text
     assert api.get("/emergencies", "supervisor").status_code == 200
+
+
+def whole_numbers(api: Api) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """Each route with an example, and each whole number its JSON body may have at the top."""
+    document = api.client.get("/api/v1/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body is None or "$ref" not in body["schema"]:
+                continue
+            told = schemas[body["schema"]["$ref"].rpartition("/")[2]].get("properties", {})
+            for name, schema in told.items():
+                if any(one.get("type") == "integer" for one in (schema, *schema.get("anyOf", ()))):
+                    yield method, path, body["example"], name
+
+
+def test_true_is_no_number(api: Api) -> None:
+    """JSON's `true` would pass for 1 in Python."""
+    asked = 0
+    for method, path, example, name in whole_numbers(api):
+        address = re.sub(r"\{[^}]+\}", "1", path.replace("{number}", "012603020000015"))
+        for truth in (True, False):
+            answer = api.client.request(
+                method, address, headers=api.headers("supervisor"), json=example | {name: truth}
+            )
+            assert answer.status_code in (401, 403, 422), (path, name, answer.text)
+            if answer.status_code == 422:
+                assert problem(answer, 422)["field"] == name, (path, name)
+                asked += 1
+    assert asked > 15

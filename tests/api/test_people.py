@@ -34,6 +34,34 @@ def logins(answer: Any) -> set[str]:
     return {row["login"] for row in answer.json()["items"]}
 
 
+# --- found by name -----------------------------------------------------------------------------------------------------
+
+
+def named(api: Api, login: str, q: str, **more: Any) -> list[str]:
+    answer = api.get("/colleagues", login, params={"q": q} | more)
+    assert answer.status_code == 200, answer.text
+    assert all(set(row) == {"login", "name", "roles", "unit"} for row in answer.json())
+    return [row["login"] for row in answer.json()]
+
+
+@pytest.mark.parametrize(
+    "typed", ["测试话务员agent2", "cshwyagent2", "ceshihuawuyuan agent2", "agent2", "AGENT2"]
+)
+def test_a_colleague_is_found_by_name_pinyin_or_login(api: Api, typed: str) -> None:
+    assert named(api, "agent", typed)[0] == "agent2"
+
+
+def test_colleagues_are_those_at_work_within_reach(api: Api) -> None:
+    assert set(named(api, "agent", "huawuyuan")) == {"agent", "agent2"}
+    assert set(named(api, "supervisor", "ceshi", role="agent", limit=100)) == {"agent", "agent2"}
+    assert "b-agent" in named(api, "p-supervisor", "b-agent")  # the province's works for those below too
+    assert named(api, "agent", "ZJJ") == []  # a unit's staff are no business of an agent's
+    assert set(named(api, "admin", "ZJJ", unit="ZJJ")) == {"ZJJ", "ZJJ-lead"}
+    assert set(named(api, "ZJJ-lead", "ceshi", limit=100)) == {"ZJJ", "ZJJ-lead"}
+    api.post("/people/agent2/disable", "admin", {"reason": "离岗"})
+    assert named(api, "agent", "agent2") == []
+
+
 # --- coming ------------------------------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,19 @@ def test_what_an_editor_writes_is_shown() -> None:
     assert rendering.as_html("<b>原样</b>") == "<p>&lt;b&gt;原样&lt;/b&gt;</p>\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**更正：**此前有误", "<strong>更正：</strong>此前有误"),
+        ("请带**“身份证”**原件", "请带<strong>“身份证”</strong>原件"),
+        ("先**（一）**后", "先<strong>（一）</strong>后"),
+        ("每人 5 * 3 元", "每人 5 * 3 元"),
+    ],
+)
+def test_stars_beside_chinese_punctuation_are_strong(text: str, shown: str) -> None:
+    assert rendering.as_html(text) == f"<p>{shown}</p>\n"
+
+
 def test_what_is_read_out_has_no_marks() -> None:
     told = rendering.told_text(
         "## 材料\n\n1. 身份证\n2. **户口簿**\n   - 复印件\n\n|项|费|\n|-|-|\n|换证|10元|\n\n见[指南](https://a.example)。\n第二行",
@@ -126,6 +139,7 @@ def test_what_is_read_out_has_no_marks() -> None:
     [
         "[" * 50_000,
         "*a " * 33_000,
+        "**甲：" * 25_000,
         "> " * 50_000,
         "|a" * 30_000 + "\n" + "|-" * 30_000,
         "`" * 99_999,
