@@ -24,6 +24,7 @@ SOURCES = (
     "public",
     "scripts",
     "index.html",
+    "citizen.html",
     "package.json",
     "package-lock.json",
     "vite.config.ts",
@@ -52,7 +53,7 @@ def is_current() -> bool:
 
 
 def source_hash() -> str:
-    """A hash over everything the bundle is made of, the OpenAPI document included."""
+    """A hash over everything the bundle is made of, the OpenAPI document and the manual included."""
     digest = hashlib.sha256()
     for file in sorted(_files()):
         digest.update(f"{file.relative_to(HERE.parent).as_posix()}\0".encode())
@@ -63,6 +64,7 @@ def source_hash() -> str:
 def _files() -> list[Path]:
     made = {HERE / "src/client/schema.d.ts", HERE / "src/client/orders.json", HERE / "src/components.d.ts"}
     files = [HERE.parent / "docs" / "openapi.json"]
+    files += [f for f in (HERE.parent / "docs" / "manual").rglob("*") if f.is_file()]
     for name in SOURCES:
         path = HERE / name
         files += [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]

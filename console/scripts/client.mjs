@@ -20,7 +20,8 @@ function resolved(schema) {
 }
 
 function kindOf(given, inner) {
-  if (given["x-pick"]) return { kind: "pick", pick: given["x-pick"], multiple: inner.type === "array" };
+  const pick = given["x-pick"] ?? inner["x-pick"];
+  if (pick) return { kind: "pick", pick, multiple: inner.type === "array" };
   if (inner.enum && inner.ref) return { kind: "word", words: snake(inner.ref) };
   if (inner.enum) return { kind: "choice", options: inner.enum };
   if (inner.type === "boolean") return { kind: "yes" };
@@ -29,7 +30,7 @@ function kindOf(given, inner) {
   if (inner.format === "date") return { kind: "day" };
   if (inner.type === "array" && (inner.items?.$ref || inner.items?.enum)) {
     const each = resolved(inner.items);
-    if (each.enum) return { kind: "words", words: given["x-words"] ?? snake(each.ref ?? ""), options: each.enum };
+    if (each.enum) return { kind: "words", words: given["x-words"] ?? snake(each.ref ?? ""), options: given["x-offer"] ?? inner["x-offer"] ?? each.enum };
   }
   if (inner.type === "array") return { kind: "lines" };
   if (inner.propertyNames?.$ref) {

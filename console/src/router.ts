@@ -1,6 +1,8 @@
 import { createRouter, createWebHistory, type RouteRecordRaw } from "vue-router";
 import { ADMIN } from "@/desks/admin/routes";
+import { ASSESSMENT } from "@/desks/assessment/routes";
 import { KNOWLEDGE } from "@/desks/knowledge/routes";
+import { REPORTS } from "@/desks/reports/routes";
 import { useSession } from "@/session";
 
 declare module "vue-router" {
@@ -20,6 +22,7 @@ declare module "vue-router" {
   }
 }
 
+// In the order of the work, the same for everybody. Agents have the callback desk too: who took a call follows it to its callback (art. 14(1)).
 export const DESKS: RouteRecordRaw[] = [
   { path: "/agent", name: "agent", component: () => import("@/desks/agent/AgentDesk.vue"), meta: { title: "话务台", needs: "take", home: "current_call", menu: 1, key: "F2" } },
   { path: "/tickets", name: "queues", component: () => import("@/desks/queues/QueueDesk.vue"), meta: { title: "工单队列", needs: "list_tickets", menu: 2, key: "F3", last: true } },
@@ -29,6 +32,8 @@ export const DESKS: RouteRecordRaw[] = [
   { path: "/unit", name: "unit", component: () => import("@/desks/unit/UnitDesk.vue"), meta: { title: "承办台", needs: "sign", menu: 6, key: "F8" } },
   { path: "/board", name: "board", component: () => import("@/desks/board/BoardDesk.vue"), meta: { title: "督办看板", needs: "board", menu: 7, key: "F9" } },
   KNOWLEDGE,
+  REPORTS,
+  ASSESSMENT,
   ADMIN,
   { path: "/tickets/:number", name: "ticket", component: () => import("@/desks/ticket/TicketPage.vue"), props: true, meta: { title: "工单", needs: "get_ticket" } },
 ];

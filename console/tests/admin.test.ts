@@ -38,6 +38,15 @@ describe("an operation's form", () => {
     await input.trigger("input");
   }
 
+  test("keeps what is typed while the page around it is drawn anew, and begins afresh for somebody else", async () => {
+    const wrapper = form();
+    const reason = () => wrapper.get<HTMLInputElement>("#op-disable_person-reason").element.value;
+    await type(wrapper, "离职");
+    await wrapper.setProps({ path: { login: "xn-agent01" } });
+    expect(reason()).toBe("离职");
+    await wrapper.setProps({ path: { login: "xn-agent02" } });
+    expect(reason()).toBe("");
+  });
   test("asks for what the document says, sends it to its address, and is empty afterwards", async () => {
     const wrapper = form();
     await type(wrapper, "离职");

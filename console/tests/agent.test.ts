@@ -31,14 +31,16 @@ describe("the title out of the content", () => {
 describe("the demand", () => {
   test("names the call and leaves the number to the engine", () => {
     const demand = demandOf(filled());
-    expect(demand).toMatchObject({ call_id: "c-7", title: "暖气不热，室温只有14度", caller: { name: "测试甲", phone: undefined } });
+    expect(demand).toMatchObject({ call_id: "c-7", another: false, title: "暖气不热，室温只有14度", caller: { name: "测试甲", phone: undefined } });
     expect(JSON.stringify(demand)).not.toContain("139");
   });
   test("of another channel does not name the call", () => {
     const one = filled();
+    one.another = true;
+    expect(demandOf(one).another).toBe(true);
     one.typed.channel = "web";
     one.typed.receivedAt = "2026-03-02T09:30";
-    expect(demandOf(one)).toMatchObject({ call_id: undefined, received_at: "2026-03-02T09:30:00+08:00" });
+    expect(demandOf(one)).toMatchObject({ call_id: undefined, another: false, received_at: "2026-03-02T09:30:00+08:00" });
   });
   test("says what is missing in the order of the form", () => {
     expect(missingOf(fresh().typed)).toEqual(["content", "matter", "category", "area"]);

@@ -2,7 +2,7 @@ import { mount } from "@vue/test-utils";
 import { describe, expect, test } from "vitest";
 import type { Shape } from "@/client";
 import { editable } from "@/desks/knowledge/editing";
-import MarkedText from "@/desks/knowledge/MarkedText.vue";
+import MarkedText from "@/parts/MarkedText.vue";
 import { usePaged } from "@/parts/paged";
 
 const VIEW = {
@@ -23,6 +23,11 @@ describe("marks", () => {
   test("what was found is marked, markup in it is text", () => {
     expect(shown("补办<b>社保卡</b>", [[5, 8]])).toContain("<mark>社保卡</mark>");
     expect(shown("补办<b>社保卡</b>", [[5, 8]])).toContain("&lt;b&gt;");
+  });
+  test("emphasis is not read out as stars, wherever a mark begins", () => {
+    expect(shown("凭**身份证**办理，3*5", [[1, 3]])).toContain("凭身份证办理，3*5");
+    expect(shown("凭**身份证**办理", [[3, 6]])).toContain("凭<mark>身份证</mark>办理");
+    expect(shown("凭**身份证**办理", [[1, 8]])).toContain("凭<mark>身份证</mark>办理");
   });
   test("they count characters, not halves of them", () => {
     expect(shown("𠮷野家补办", [[3, 5]])).toContain("<mark>补办</mark>");

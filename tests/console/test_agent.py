@@ -158,6 +158,25 @@ def test_a_ringing_call_becomes_a_dispatched_ticket_by_keyboard_alone(
     expect(agent.get_by_role("textbox", name="诉求内容", exact=True)).to_have_value("")
 
 
+def test_a_second_demand_of_the_same_caller_needs_no_number_either(
+    desks: Desks, telephony: Telephony, agent: Page
+) -> None:
+    telephony.ring("c-twice")
+    expect(agent.get_by_text("139****0001").first).to_be_visible()
+    fill(agent)
+    agent.keyboard.press("Control+Enter")
+    expect(agent.get_by_role("status").filter(has_text="已登记")).to_be_attached()
+    first = number_on(agent)
+    agent.keyboard.press("Alt+g")
+    expect(agent.get_by_role("textbox", name="诉求内容", exact=True)).to_be_focused()
+    expect(agent.get_by_role("tab", selected=True)).to_contain_text("139****0001")
+    fill(agent, "来电人另反映示例小区路灯不亮。")
+    agent.keyboard.press("Control+Enter")
+    expect(agent.get_by_role("status").filter(has_text="已登记")).to_be_attached()
+    assert number_on(agent) != first
+    assert ticket(agent, number_on(agent))["caller"]["phone"] == "139****0001"
+
+
 def test_a_second_call_takes_nobody_s_keyboard_and_waits_beside(
     desks: Desks, telephony: Telephony, agent: Page
 ) -> None:

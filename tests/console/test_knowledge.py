@@ -119,6 +119,7 @@ def test_a_unit_is_asked_and_answers(desks: Desks, no_serious_fault: Check) -> N
     unit.get_by_role("button", name="答复").click()
     unit.get_by_role("dialog").get_by_role("textbox", name="答复", exact=True).fill("十月十五日。")
     unit.get_by_role("dialog").get_by_role("button", name="答复知识提问").click()
+    expect(unit.get_by_role("dialog")).to_be_hidden()
     page.get_by_label("状态").select_option(label="已答复")
     expect(page.get_by_text("十月十五日。")).to_be_visible()
 

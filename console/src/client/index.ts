@@ -2,8 +2,10 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { reactive, ref } from "vue";
 import type { components, paths } from "./schema";
+import { freshKey } from "./key";
 import { type Problem, Refused, Unanswered } from "./problem";
 
+export { freshKey } from "./key";
 export { Refused, Unanswered, wordsOf, type Problem } from "./problem";
 export type Shape<Name extends keyof components["schemas"]> = components["schemas"][Name];
 
@@ -14,12 +16,6 @@ export const connection = reactive({ up: true, ended: false });
 
 let csrf = "";
 export const setCsrf = (token: string): void => void (csrf = token);
-
-/** A random key that is kept over the retries of one request. Web Crypto's UUID needs https; this does not. */
-export function freshKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** Sent while somebody types, as often as needed: doing it twice is doing it once, and nothing need be remembered of it. */
 const KEYLESS = /^\/api\/v1\/(similar-tickets|drafts\/\{form\})/;

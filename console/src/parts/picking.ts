@@ -26,8 +26,6 @@ export async function needPlatforms(): Promise<Shape<"PlatformView">[]> {
 export function choicesOf(pick: string, words: ReturnType<typeof useWords>, ticket?: TicketContext): Choice[] | undefined {
   const vocabulary = words.vocabulary;
   switch (pick) {
-    case "unit":
-      return words.units.map((unit) => ({ value: unit.code, label: unit.name, note: unit.code }));
     case "platform":
       return platforms.value.map((one) => ({ value: one.code, label: one.name, note: one.code }));
     case "part":
@@ -38,11 +36,15 @@ export function choicesOf(pick: string, words: ReturnType<typeof useWords>, tick
       return vocabulary?.extension_reasons.map((reason) => ({ value: reason.key, label: reason.label, note: reason.text }));
     case "category":
       return words.categories.filter((one) => one.level === 3).map((one) => ({ value: one.code, label: words.categoryPath(one.code) }));
+    case "category_above": // of any level: what stands above stands for all below
+      return words.categories.map((one) => ({ value: one.code, label: words.categoryPath(one.code) }));
     case "area":
       return words.areas.map((one) => ({ value: one.code, label: words.area(one.code) }));
     case "recording":
       return ticket?.attachments.filter((file) => file.file_class === "recording").map((file) => ({ value: file.id, label: file.name }));
-    default:
-      return undefined;
+    default: { // a word of the vocabulary, or what is searched for on the server
+      const list = words.list(pick);
+      return list.length ? list.map((one) => ({ value: one.value, label: one.label })) : undefined;
+    }
   }
 }

@@ -11,6 +11,6 @@ const PAGES: Record<string, RouteRecordRaw["component"]> = {
 /** The administration desk: everybody has an account of their own, so everybody has it; which pages, the session says. */
 export const ADMIN: RouteRecordRaw = {
   path: "/admin", name: "admin", component: () => import("./AdminDesk.vue"),
-  meta: { title: "管理与设置", needs: "list_sessions", menu: 9, home: "list_clients", last: true },
+  meta: { title: "管理与设置", needs: "list_sessions", menu: 10, home: "list_clients", last: true },
   children: ADMIN_PAGES.map((page) => ({ path: page.name.replace("admin-", ""), name: page.name, component: PAGES[page.name.replace("admin-", "")]!, meta: { title: page.title } })),
 };

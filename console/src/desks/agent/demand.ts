@@ -24,6 +24,8 @@ export interface Contact {
   id: string;
   begun: string;
   call: Call | null;
+  /** It is not the first thing this caller says in this call. */
+  another?: boolean;
   typed: Typed;
   /** The decision whose form is open, and what was typed into each. */
   deciding: string;
@@ -79,6 +81,7 @@ export function missingOf(typed: Typed): Needed[] {
 /** The demand to register. The call's own number stays with the engine: only what was typed is sent. */
 export function demandOf(one: Contact): Shape<"Demand"> {
   const { typed, call } = one;
+  const callId = call && typed.channel === "phone" ? call.call_id : undefined;
   const said = (text: string): string | undefined => text.trim() || undefined;
   return {
     channel: typed.channel as Shape<"Demand">["channel"],
@@ -89,7 +92,8 @@ export function demandOf(one: Contact): Shape<"Demand"> {
     content: typed.content,
     caller: { name: said(typed.name), phone: said(typed.phone), address: said(typed.address), id_number: said(typed.idNumber), confidential: typed.confidential },
     received_at: typed.receivedAt ? `${typed.receivedAt}:00+08:00` : undefined,
-    call_id: call && typed.channel === "phone" ? call.call_id : undefined,
+    call_id: callId,
+    another: Boolean(callId && one.another),
     external_ref: said(typed.externalRef),
   };
 }

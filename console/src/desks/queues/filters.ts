@@ -17,7 +17,7 @@ export interface Filters {
 }
 
 const OWN = new Set(["queue", "text", "state", "matter", "overdue", "open", "sort"]);
-const MORE = ["unit", "channel", "area", "category", "due_before", "due_from", "due_to", "clock", "owed_by", "awaiting", "received_from", "received_to", "mine"];
+const MORE = ["unit", "channel", "area", "category", "due_before", "due_from", "due_to", "clock", "owed_by", "awaiting", "rung", "received_from", "received_to", "mine"];
 const one = (value: LocationQuery[string] | undefined): string => String((Array.isArray(value) ? value[0] : value) ?? "");
 
 export function filtersOf(query: LocationQuery): Filters {
