@@ -200,8 +200,24 @@ def fill(engine: Engine, dice: random.Random, count: int) -> list[tuple[int, str
         )
         for name in ("a", "b"):
             accounts.add_person(session, login=name, name="测试", roles=[Role.AGENT], platform=platform)
-        session.execute(text(_UNITS), {"units": UNITS, "platform": platform.id})
-        platform_id, unit = platform.id, session.execute(text("SELECT min(id) FROM units")).scalar_one()
+        platform_id = platform.id
+        session.commit()
+    return fill_tickets(engine, dice, count, platform_id, at=NOW, due_from=NOW - timedelta(days=1))
+
+
+def fill_tickets(
+    engine: Engine,
+    dice: random.Random,
+    count: int,
+    platform_id: int | None,
+    *,
+    at: datetime,
+    due_from: datetime,
+) -> list[tuple[int, str, str, str, str]]:
+    """Open tickets of the 50 days before `at`, due from `due_from` on; some of them as key, title, content, category, area."""
+    with Session(engine) as session:
+        session.execute(text(_UNITS), {"units": UNITS, "platform": platform_id})
+        unit = session.execute(text("SELECT min(id) FROM units")).scalar_one()
         session.commit()
     rows = list(_demands(dice, count))
     with engine.connect() as connection:
@@ -209,16 +225,20 @@ def fill(engine: Engine, dice: random.Random, count: int) -> list[tuple[int, str
         cursor.execute("SET statement_timeout = 0")
         with cursor.copy(_COPY_TICKETS) as copy:
             for n, (title, content, category, area) in enumerate(rows, start=1):
-                at = NOW - timedelta(days=50) + timedelta(days=50) * (n / count)
+                came = at - timedelta(days=50) + timedelta(days=50) * (n / count)
                 state = _STATES[n % len(_STATES)]
                 whose = (n, f"{n:015d}", platform_id, state, 2, "help", "phone", category, area)
-                copy.write_row((*whose, title, content, at, at, False, False, "first", 0, 0, 0, b""))
+                copy.write_row((*whose, title, content, came, came, False, False, "first", 0, 0, 0, b""))
         with cursor.copy("COPY likeness (ticket_id, platform_id, received_at, grams) FROM STDIN") as copy:
             for n, (title, content, _, _) in enumerate(rows, start=1):
-                at = NOW - timedelta(days=50) + timedelta(days=50) * (n / count)
-                copy.write_row((n, platform_id, at, grams(title, content)))
+                came = at - timedelta(days=50) + timedelta(days=50) * (n / count)
+                copy.write_row((n, platform_id, came, grams(title, content)))
         for statement in (_PARTS, _CLOCKS, _RETURNS):
-            cursor.execute(statement, {"unit": unit, "units": UNITS, "platform": platform_id, "now": NOW})
+            cursor.execute(
+                statement,
+                {"unit": unit, "units": UNITS, "platform": platform_id, "now": at, "due_from": due_from},
+            )
+        cursor.execute("SELECT setval(pg_get_serial_sequence('tickets', 'id'), %s)", (count,))
         connection.connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
@@ -258,7 +278,7 @@ SELECT t.id, a.id, %(platform)s, a.unit_id, CASE WHEN a.id IS NULL THEN 'form_an
     CASE WHEN a.id IS NULL THEN 'platform' ELSE 'unit' END, true, 'first', 0, 'reply.help', '2026-02-10', 'qinghai-2022', '14(4)', 2,
     'dispatch', t.received_at, due.at::date, due.at, due.at::date, due.at, false, 0, 0, 0
 FROM tickets t LEFT JOIN assignments a ON a.ticket_id = t.id,
-    LATERAL (SELECT %(now)s - interval '1 day' + (t.id %% 1000) * interval '20 minutes' AS at) due
+    LATERAL (SELECT %(due_from)s::timestamptz + (t.id %% 1000) * interval '20 minutes' AS at) due
 WHERE a.status IS DISTINCT FROM 'replied'
 """
 _RETURNS = """
