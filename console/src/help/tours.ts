@@ -26,7 +26,7 @@ export const TOURS: Record<string, Step[]> = {
     { title: "话务台", text: "接起电话到派出工单，都在这一页，不用鼠标。约三分钟看完，随时可按 Esc 跳过。" },
     { at: ".caller-side", title: "来电人", text: "电话一响，这里显示来电号码（打码）和以往的工单；疑似重复的工单也在这里，Alt M 并单。" },
     { at: "[aria-label=诉求登记] textarea", title: "诉求内容", text: "光标已经在这里，边听边打。打的每个字都随时保存，断网、刷新、换座位都不丢。" },
-    { at: "[aria-label=诉求登记] [role=radiogroup]", title: "诉求类型", text: "按 1 到 5 选。类型决定办理期限：咨询、求助 2 个工作日，投诉 10 个工作日。" },
+    { at: "[aria-label=诉求登记] [role=radiogroup]", title: "诉求类型", text: "按 1 到 5 选。类型决定法定的办理期限，派单以后在工单的时限里看得到。" },
     { at: "[aria-label=诉求登记] .two", title: "分类和地区", text: "打拼音首字母就能找：hzdb 是湟中多巴，grsw 是供热室温。Alt C 采用建议的分类。" },
     { at: ".knowledge", title: "知识库", text: "随您打字自动查找，第一条已经打开。能当场答复的，念给来电人听，Alt A 一键办结。" },
     { at: ".decisions", title: "怎样处理", text: "Ctrl Enter 受理并派单；不归热线管的按 Alt B，选一项法定理由并告诉来电人去哪里办。" },
@@ -43,7 +43,7 @@ export const TOURS: Record<string, Step[]> = {
   dispatch: working("派单台", "待派单、退单、延期，一件接一件。", "建议的单位带着依据和理由，Ctrl Enter 派出；派完自动到下一件。"),
   review: working("审核台", "逐项认定办理结果。", "按 1 到 4 标出不符合的要素，全部符合按 Alt P 通过；退回补办时写明补什么、几天内。"),
   callback: working("回访台", "给来电人打电话，问两个问题。", "先看号码（留痕），照话术问，按 Y、N 和数字键登记；没打通也要登记，换个日子再打。"),
-  unit: working("承办台", "签收、反馈、答复来电人，都在这里。", "先签收；不归本单位的，派单后 1 个工作日内提退单。办不完的，届满前申请延期。"),
+  unit: working("承办台", "签收、反馈、答复来电人，都在这里。", "先签收；不归本单位的，在退单时限内提退单。办不完的，届满前申请延期。"),
   board: [
     { title: "督办看板", text: "全平台欠着什么、晚了什么、等着什么。约三分钟看完，随时可按 Esc 跳过。" },
     { at: ".figures", title: "数字", text: "每个数字点开就是背后的工单。红色的要马上处理。" },
