@@ -1,5 +1,6 @@
 """考核 over HTTP (art. 30-34): the indicator system, assessments from draft to final, units' appeals."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -212,12 +213,10 @@ def _version_of(row: Assessment) -> int:
     return row.version
 
 
-def _stepped(edge: Edge, step: Any, assessment: int) -> Response:
-    def done(desk: Desk) -> Assessment:
-        found: Assessment = step(desk, assessment)
-        return found
-
-    return edge.perform(None, done, lambda row: _whole(edge, row), version=_version_of)
+def _stepped(edge: Edge, step: Callable[[Desk, int], Assessment], assessment: int) -> Response:
+    return edge.perform(
+        None, lambda desk: step(desk, assessment), lambda row: _whole(edge, row), version=_version_of
+    )
 
 
 @router.post(

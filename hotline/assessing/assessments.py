@@ -14,6 +14,7 @@ from hotline.assessing.computing import Result, computed, settled
 from hotline.assessing.systems import System, check_over, in_force, own_platform
 from hotline.assessing.tables import Assessment, AssessmentAppeal, FinalAssessment
 from hotline.auditing import chain
+from hotline.auditing.frozen import following
 from hotline.calendars import newest_version
 from hotline.case import Desk
 from hotline.orders import Line, Order, Prose
@@ -122,11 +123,7 @@ def finalise(desk: Desk, assessment_id: int) -> Assessment:
 def _frozen(desk: Desk, row: Assessment) -> FinalAssessment:
     lock = "SELECT pg_advisory_xact_lock(:key, :of)"
     desk.session.execute(text(lock), {"key": _FINALISING, "of": row.platform_id})
-    newest = select(FinalAssessment).where(col(FinalAssessment.platform_id) == row.platform_id)
-    before = desk.session.execute(
-        newest.order_by(col(FinalAssessment.number).desc()).limit(1)
-    ).scalar_one_or_none()
-    number, previous = (before.number + 1, before.hash) if before is not None else (1, b"")
+    number, previous = following(desk.session, FinalAssessment, row.platform_id)
     content = {
         "assessment": row.id,
         "number": number,

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.auditing import chain
+from hotline.auditing.frozen import following
 from hotline.case import Desk
 from hotline.exchange import outbox
 from hotline.models import OutboxEvent
@@ -292,11 +293,7 @@ def _supervisors(session: Session, platform_id: int) -> int:
 
 
 def _frozen(desk: Desk, report: Report, *, alone: bool) -> FiledReport:
-    newest = select(FiledReport).where(col(FiledReport.platform_id) == report.platform_id)
-    before = desk.session.execute(
-        newest.order_by(col(FiledReport.number).desc()).limit(1)
-    ).scalar_one_or_none()
-    number, previous = (before.number + 1, before.hash) if before is not None else (1, b"")
+    number, previous = following(desk.session, FiledReport, report.platform_id)
     content = dict(report.content or {}) | _signed(report)
     content |= {"number": number, "reviewed_and_filed_by_one": alone}
     written = chain.canonical(content).decode()

@@ -83,14 +83,11 @@ def test_requests_and_the_work_under_way_are_counted_without_naming_anybody(
     assert world.tokens["agent"] not in told
 
 
-def test_duties_are_timed_and_their_failures_counted(
-    world: w.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_duties_are_timed_and_their_failures_counted(world: w.World, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, **UNHURRIED)
     runtime = Runtime(settings, world.engine, world.office, lambda: NOW)
     good = next(job for job in scheduler.JOBS if job.name == "lapse_due")
     bad = scheduler.Job("lapse_due", None, lambda *_: 1 // 0)
-    monkeypatch.setattr("api.scheduler.log.exception", lambda *_: None)
     with client_of(world, tmp_path) as client:
         before = numbers(client.get("/metrics").text)
         scheduler._guarded(runtime, good)
