@@ -1,0 +1,1 @@
+"""How the hotline is set up on one machine or several, and the drills that try it."""
