@@ -33,7 +33,7 @@ from hotline.access import Actor
 from hotline.case import Desk, Office
 from hotline.demo.corpus import load_corpus
 from hotline.desks import calls, likeness, suggestions, worklists
-from hotline.desks.grams import grams
+from hotline.desks.grams import kept_of
 from hotline.models import Ticket
 from hotline.people import accounts
 from hotline.privacy.keyring import in_memory
@@ -229,10 +229,12 @@ def fill_tickets(
                 state = _STATES[n % len(_STATES)]
                 whose = (n, f"{n:015d}", platform_id, state, 2, "help", "phone", category, area)
                 copy.write_row((*whose, title, content, came, came, False, False, "first", 0, 0, 0, b""))
-        with cursor.copy("COPY likeness (ticket_id, platform_id, received_at, grams) FROM STDIN") as copy:
+        with cursor.copy(
+            "COPY likeness (ticket_id, platform_id, received_at, grams, whole) FROM STDIN"
+        ) as copy:
             for n, (title, content, _, _) in enumerate(rows, start=1):
                 came = at - timedelta(days=50) + timedelta(days=50) * (n / count)
-                copy.write_row((n, platform_id, came, grams(title, content)))
+                copy.write_row((n, platform_id, came, kept_of(title, content, came), True))
         for statement in (_PARTS, _CLOCKS, _RETURNS):
             cursor.execute(
                 statement,

@@ -3,7 +3,7 @@
 python -m bench.recompute DATABASE_URL PERIOD [--url http://127.0.0.1:12345 --token TOKEN] [--json]
 
 It knows nothing of the code that counts for reports: it reads tickets, ledger entries, clocks, parts, reviews, callbacks, return
-proposals, exclusions and calls, and follows the definitions in words (`GET /reports/indicators`). PERIOD is a month (2026-10) or days
+proposals, exclusions, sampled tickets and calls, and follows the definitions in words (`GET /reports/indicators`). PERIOD is a month (2026-10) or days
 (2026-10-01..2026-10-31). What it is compared with comes from `hotline reports show PERIOD --by … --json` on the same database or, with
 --url, from GET /api/v1/reports/figures as whom the token belongs to (who sees every platform). Working days are those of the notices
 that are shipped; where others were loaded into the database, it says so.
@@ -66,6 +66,7 @@ class Raw:
     proposals: Mapping[int, list[Row]]
     reviews: Mapping[int, list[Row]]
     callbacks: Sequence[Row]
+    sampled: Sequence[Row]
     calls: Sequence[Row]
     excluded: frozenset[tuple[int, int | None]]
 
@@ -114,11 +115,12 @@ def load(url: str) -> Raw:
             proposals=grouped(rows("id, assignment_id, upheld", "return_proposals"), "assignment_id"),
             reviews=grouped(rows("id, ticket_id, passed", "reviews"), "ticket_id"),
             callbacks=rows("id, ticket_id, outcome, conclusive, solved, attempted_at", "callback_attempts"),
+            sampled=rows("id, ticket_id, unit_id, accurate", "sampled_tickets"),
             calls=rows("id, platform_id, ringing_at, answered_at", "calls"),
             excluded=frozenset(
                 (row.ticket_id, row.clock_id)
-                for row in rows("ticket_id, clock_id, approved", "exclusions")
-                if row.approved
+                for row in rows("ticket_id, clock_id, approved, revoked_at", "exclusions")
+                if row.approved and row.revoked_at is None
             ),
         )
 
@@ -152,9 +154,17 @@ def things(raw: Raw, first: date, last: date, today: date) -> Iterator[Thing]:
         if within(ticket.received_at):
             yield Thing("received", ticket, None, ticket.platform_id, ticket)
     yield from _worked(raw, within)
+    yield from _sampled(raw, within)
     for call in raw.calls:
         if within(call.ringing_at):
             yield Thing("call", None, None, call.platform_id, call)
+
+
+def _sampled(raw: Raw, within: Callable[[datetime], bool]) -> Iterator[Thing]:
+    for one in raw.sampled:
+        ticket = raw.tickets[one.ticket_id]
+        if one.accurate is not None and within(ticket.received_at) and not raw.left_out(ticket.id):
+            yield Thing("sampled", ticket, one.unit_id, ticket.platform_id, one)
 
 
 def _worked(raw: Raw, within: Callable[[datetime], bool]) -> Iterator[Thing]:
@@ -211,6 +221,8 @@ def figures(raw: Raw, counted: Sequence[Thing], days: WorkCalendar) -> dict[str,
     told |= _work(raw, counted)
     told |= _said([thing.row for thing in counted if thing.what == "called_back"])
     calls = [thing.row for thing in counted if thing.what == "call"]
+    looked_at = [thing.row for thing in counted if thing.what == "sampled"]
+    told["accuracy"] = Read(sum(one.accurate for one in looked_at), len(looked_at))
     told["connected"] = Read(sum(call.answered_at is not None for call in calls), len(calls))
     return told
 
