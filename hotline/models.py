@@ -426,6 +426,7 @@ class LedgerEntry(SQLModel, table=True):
             postgresql_using="brin",
             postgresql_with={"autosummarize": True},
         ),
+        {"postgresql_partition_by": "RANGE (ticket_id)"},
     )
 
 
@@ -450,9 +451,10 @@ class OutboxEvent(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_outbox_unsorted", "id", postgresql_where=text("position IS NULL")),
-        Index("ix_outbox_position", "position", unique=True),
+        Index("ix_outbox_position", "position"),
         Index("ix_outbox_unit", "unit_id", "position"),
         Index("ix_outbox_platform", "platform_id", "position", postgresql_where=text("NOT echo")),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
+from hotline.desks import text_search
 from hotline.models import Assignment, Clock, Extension, ReturnProposal, Ticket
 from hotline.orders import Code, Instant, Line, Order
 from hotline.organisation import OrgUnit
@@ -172,10 +173,10 @@ def listed(
     """
     size = max(1, min(limit, MAX_PAGE))
     statement = select(Ticket).where(visible_to(actor), *_conditions(actor, filters), *also)
-    statement = (
-        _by_due(statement, actor, filters, cursor) if sort == "due" else _by_received(statement, cursor)
-    )
-    found = list(session.execute(statement.limit(size + 1)).scalars())
+    if sort == "received":
+        found = _newest(session, statement, filters, cursor, size + 1)
+    else:
+        found = _soonest(session, statement, actor, filters, cursor, size + 1)
     page = found[:size]
     rows = rows_of(session, actor, page)
     more = len(found) > size
@@ -184,7 +185,7 @@ def listed(
 
 def matching(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
     """The conditions on `tickets` of the list `actor` sees under `filters`, whole: for an export."""
-    return [visible_to(actor), *_conditions(actor, filters)]
+    return [visible_to(actor), *_conditions(actor, filters), *_saying(filters)]
 
 
 def leads(session: Session, ids: Iterable[int]) -> dict[int, str]:
@@ -198,11 +199,30 @@ def leads(session: Session, ids: Iterable[int]) -> dict[int, str]:
     return dict(rows.all())
 
 
-def _by_received(statement: Select[Any], cursor: str | None) -> Select[Any]:
+def _newest(
+    session: Session, statement: Select[Any], filters: Filters, cursor: str | None, size: int
+) -> list[Ticket]:
+    before = filters.received_to
     if cursor is not None:
         at, ticket_id = _decode(cursor, "received")
         statement = statement.where(tuple_(col(Ticket.received_at), col(Ticket.id)) < tuple_(at, ticket_id))
-    return statement.order_by(col(Ticket.received_at).desc(), col(Ticket.id).desc())
+        before = at if before is None else min(before, at)
+    statement = statement.order_by(col(Ticket.received_at).desc(), col(Ticket.id).desc()).limit(size)
+    if filters.text:
+        return text_search.newest(session, statement, filters.text, size, before=before)
+    return list(session.execute(statement).scalars())
+
+
+def _soonest(
+    session: Session,
+    statement: Select[Any],
+    actor: Actor,
+    filters: Filters,
+    cursor: str | None,
+    size: int,
+) -> list[Ticket]:
+    statement = _by_due(statement.where(*_saying(filters)), actor, filters, cursor)
+    return list(session.execute(statement.limit(size)).scalars())
 
 
 def _by_due(statement: Select[Any], actor: Actor, filters: Filters, cursor: str | None) -> Select[Any]:
@@ -267,7 +287,7 @@ def _conditions(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
         tests.append(_has_clock(actor, lambda clock: and_(true(), *_one_duty(clock, filters))))
     if filters.awaiting is not None:
         tests.append(_awaiting(actor, filters.awaiting, filters.owed_by))
-    return tests + _spoken_of(actor, filters)
+    return tests + _taken(actor, filters)
 
 
 def _one_duty(clock: Any, filters: Filters) -> Iterable[ColumnElement[bool]]:
@@ -306,14 +326,12 @@ def _awaiting(actor: Actor, what: str, unit: str | None) -> ColumnElement[bool]:
     return exists(parts)
 
 
-def _spoken_of(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
+def _saying(filters: Filters) -> list[ColumnElement[bool]]:
+    return [text_search.contains(filters.text)] if filters.text else []
+
+
+def _taken(actor: Actor, filters: Filters) -> list[ColumnElement[bool]]:
     tests: list[ColumnElement[bool]] = []
-    if filters.text:
-        either = or_(
-            col(Ticket.title).icontains(filters.text, autoescape=True),
-            col(Ticket.content).icontains(filters.text, autoescape=True),
-        )
-        tests.append(either)
     if filters.mine:
         tests.append(col(Ticket.first_receiver_id) == actor.id)
     if filters.received_from is not None:

@@ -37,6 +37,7 @@ class AuditEntry(SQLModel, table=True):
         Index("ix_audit_ticket", "ticket_id", postgresql_where=text("ticket_id IS NOT NULL")),
         Index("ix_audit_actor", "actor_kind", "actor_id", "at"),
         Index("ix_audit_day", "day", "platform_id", "seq"),
+        {"postgresql_partition_by": "RANGE (day)"},
     )
 
 

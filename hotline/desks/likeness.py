@@ -12,14 +12,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import Session, col
 
 from hotline.access import found_by_caller, visible_to
 from hotline.case import Desk
 from hotline.desks import calls
-from hotline.desks.grams import Sample, grams
+from hotline.desks.grams import SPANS, Sample, blocks, grams
 from hotline.desks.tables import Likeness
+from hotline.desks.text_search import by_index, note
 from hotline.models import Ticket
 from hotline.orders import KeyPath, Order, keepable
 from hotline.queues import Row, rows_of
@@ -35,6 +35,8 @@ RECENT: Final = timedelta(days=60)
 _CANDIDATES: Final = 60
 _ROWS: Final = 1500
 _SAMPLE: Final = 2000
+_HAN: Final = grams("一一") + grams("鿿鿿")
+"""Between these two are the pairs that begin with a Han character."""
 _ALIKE, _ALIKE_HERE = 0.30, 0.15
 """Of the weight of what is typed, how much a ticket must share: anywhere, and in the same place about the same matter."""
 
@@ -65,26 +67,13 @@ class Alike:
 # --- kept beside each ticket -----------------------------------------------------------------------------------------------
 
 
-def note(session: Session, ticket: Ticket) -> None:
-    """Keep the pairs of a ticket's masked words, anew where they changed. The caller commits."""
-    row = {
-        "ticket_id": ticket.id,
-        "platform_id": ticket.platform_id,
-        "received_at": ticket.received_at,
-        "grams": grams(ticket.title, ticket.content),
-    }
-    kept = upsert(Likeness.__table__).values(**row)  # type: ignore[attr-defined]
-    session.execute(
-        kept.on_conflict_do_update(index_elements=["ticket_id"], set_={"grams": kept.excluded.grams})
-    )
-
-
 def catch_up(session: Session, as_of: datetime, *, batch: int = 500) -> int:
-    """Keep the pairs of recent tickets that have none: from before they were kept, or concealed since. The caller commits."""
+    """Keep the pairs of recent tickets that have none, and of those kept by a server of before; how many. The caller commits."""
     found = session.execute(
         text(
             "SELECT t.id FROM tickets t WHERE t.received_at > :since"
-            " AND NOT EXISTS (SELECT 1 FROM likeness l WHERE l.ticket_id = t.id) ORDER BY t.id LIMIT :batch"
+            " AND NOT EXISTS (SELECT 1 FROM likeness l WHERE l.ticket_id = t.id)"
+            " UNION SELECT l.ticket_id FROM likeness l WHERE NOT l.whole ORDER BY 1 LIMIT :batch"
         ),
         {"since": as_of - RECENT, "batch": batch},
     ).scalars()
@@ -92,19 +81,6 @@ def catch_up(session: Session, as_of: datetime, *, batch: int = 500) -> int:
     for ticket in tickets:
         note(session, ticket)
     return len(tickets)
-
-
-def forget(session: Session, as_of: datetime, *, batch: int = 2000) -> int:
-    """Drop the pairs of tickets too old to be found by them; returns how many. The caller commits."""
-    dropped = session.execute(
-        text(
-            "DELETE FROM likeness WHERE ticket_id IN"
-            " (SELECT ticket_id FROM likeness WHERE received_at <= :before ORDER BY ticket_id LIMIT :batch"
-            " FOR UPDATE SKIP LOCKED)"
-        ),
-        {"before": as_of - RECENT, "batch": batch},
-    )
-    return int(dropped.rowcount)  # type: ignore[attr-defined]
 
 
 # --- found -----------------------------------------------------------------------------------------------------------------
@@ -202,7 +178,8 @@ SELECT hit.ticket_id FROM (
     SELECT l.ticket_id, sum(q.weight) AS weight
     FROM unnest(CAST(:grams AS int[]), CAST(:weights AS float8[])) AS q(gram, weight)
     JOIN (SELECT ticket_id, unnest(grams) AS gram FROM likeness
-          WHERE grams && CAST(:grams AS int[]) AND platform_id = :platform AND received_at > :since) l ON l.gram = q.gram
+          WHERE grams && CAST(:grams AS int[]) AND grams && CAST(:blocks AS int[])
+            AND platform_id = :platform AND received_at > :since) l ON l.gram = q.gram
     GROUP BY l.ticket_id
 ) hit ORDER BY hit.weight DESC, hit.ticket_id DESC LIMIT :most
 """
@@ -219,21 +196,24 @@ def _by_words(desk: Desk, platform_id: int, wanted: list[int]) -> set[int]:
     weights = commonness.weights(platform_id, rarest)
     values = {"grams": rarest, "weights": [weights[gram] for gram in rarest]}
     values |= {"platform": platform_id, "since": desk.at - RECENT, "most": _CANDIDATES}
-    return set(desk.session.execute(text(_BY_WORDS), values).scalars())
+    values["blocks"] = list(blocks(desk.at - RECENT, desk.at, SPANS[2]))
+    with by_index(desk.session):
+        return set(desk.session.execute(text(_BY_WORDS), values).scalars())
 
 
 def _sampled(session: Session, platform_id: int, at: datetime) -> Sample:
     newest = "SELECT grams FROM likeness WHERE platform_id = :platform ORDER BY ticket_id DESC LIMIT :most"
-    values = {"platform": platform_id, "most": _SAMPLE}
+    values = {"platform": platform_id, "most": _SAMPLE, "since": at - RECENT}
     counted = session.execute(
         text(
-            f"SELECT gram, count(*) FROM ({newest}) newest, unnest(grams) AS gram GROUP BY gram HAVING count(*) > 1"  # noqa: S608 - a constant
+            f"SELECT gram, count(*) FROM ({newest}) newest, unnest(grams) AS gram"  # noqa: S608 - a constant
+            " WHERE gram BETWEEN :first AND :last GROUP BY gram HAVING count(*) > 1"
         ),
-        values,
+        values | {"first": _HAN[0], "last": _HAN[1]},
     ).all()
     size = session.execute(text(f"SELECT count(*) FROM ({newest}) newest"), values).scalar_one()  # noqa: S608
     about = session.execute(
-        text("SELECT reltuples::bigint FROM pg_class WHERE oid = 'likeness'::regclass")
+        text("SELECT count(*) FROM tickets WHERE platform_id = :platform AND received_at > :since"), values
     ).scalar_one()
     return Sample(at, int(size), max(int(size), int(about)), dict(map(tuple, counted)))
 

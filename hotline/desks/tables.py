@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -54,9 +54,10 @@ class Seat(SQLModel, table=True):
 
 
 class Likeness(SQLModel, table=True):
-    """The pairs of characters in a ticket's title and content, to find likely duplicates (疑似重复) by.
+    """The pairs of characters in a ticket's whole title and content, to search it and to find likely duplicates (疑似重复) by.
 
-    Made of the masked text as it is kept: what is hidden there is not here either.
+    Made of the masked text as it is kept: what is hidden there is not here either. Every ticket has its row, written in the
+    transaction that makes it. `whole` is false where a server of before wrote it, for the ticker to write anew.
     """
 
     __tablename__ = "likeness"
@@ -66,6 +67,9 @@ class Likeness(SQLModel, table=True):
     platform_id: int
     received_at: datetime
     grams: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
+    whole: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
 
     __table_args__ = (
         Index(
@@ -74,6 +78,7 @@ class Likeness(SQLModel, table=True):
             postgresql_using="gin",
             postgresql_with={"gin_pending_list_limit": 256},
         ),
+        Index("ix_likeness_partial", "ticket_id", postgresql_where=text("NOT whole")),
     )
 
 

@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from hotline.case import Office
 from hotline.exchange.deliveries import GIVE_UP
 from hotline.exchange.tables import Delivery
+from hotline.storage import partitions
 from workflow.vocabulary import DeliveryState
 
 KEPT_DELIVERED, KEPT_DEAD = timedelta(days=30), timedelta(days=180)
@@ -59,11 +60,13 @@ def forget_deliveries(session: Session, office: Office, as_of: datetime, *, batc
 def forget_events(session: Session, office: Office, as_of: datetime, *, batch: int = 2000) -> int:
     """Drop up to `batch` events older than `Policy.event_days` with what was settled of them; returns how many. The caller commits.
 
-    What is still to be delivered stays. Only the oldest `batch` of the feed are looked at: the cost grows with what goes.
+    What is still to be delivered stays. Only the oldest `batch` of the feed are looked at: the cost grows with what goes. A whole
+    partition that may go is dropped at once.
     """
-    oldest = session.execute(
-        text(_OLDEST), {"before": as_of - timedelta(days=office.policy.event_days), "batch": batch}
-    )
+    before = as_of - timedelta(days=office.policy.event_days)
+    if dropped := partitions.drop_events(session, before, as_of):
+        return dropped
+    oldest = session.execute(text(_OLDEST), {"before": before, "batch": batch})
     ids = list(oldest.scalars())
     if not ids:
         return 0
