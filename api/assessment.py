@@ -19,7 +19,7 @@ from hotline.orders import KeyPath
 from hotline.organisation import OrgUnit, Platform
 from workflow.vocabulary import AssessmentState
 
-router = APIRouter(prefix="/assessments", tags=["考核"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/assessments", tags=["考核"], responses=PROBLEMS)
 
 
 class SystemVersion(BaseModel):

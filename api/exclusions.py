@@ -10,7 +10,7 @@ from api.hotspots import KeyPage
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline.assessing import exclusions, samples
-from hotline.assessing.exclusions import DecisionOrder, ExcludeOrder
+from hotline.assessing.exclusions import DecisionOrder, ExcludeOrder, RevokeOrder
 from hotline.assessing.samples import FindingOrder, SampleOrder
 from hotline.assessing.tables import AccuracySample, Exclusion, SampledTicket
 from hotline.models import Clock, Ticket
@@ -18,7 +18,7 @@ from hotline.orders import KeyPath
 from hotline.organisation import OrgUnit, Platform
 from workflow.vocabulary import ClockKind
 
-router = APIRouter(tags=["考核"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["考核"], responses=PROBLEMS)
 
 
 class ExclusionView(BaseModel):
@@ -36,6 +36,9 @@ class ExclusionView(BaseModel):
     decided_by: str | None
     decided_at: datetime | None
     decision: str | None
+    revoked_by: str | None = Field(description="谁撤销或撤回")
+    revoked_at: datetime | None
+    revocation: str | None = Field(description="为何撤销或撤回")
 
 
 class ExclusionPage(BaseModel):
@@ -137,6 +140,22 @@ def decide_exclusion(exclusion: Annotated[KeyPath, Path()], order: DecisionOrder
     return edge.perform(
         order,
         lambda desk: exclusions.decide(desk, exclusion, order),
+        lambda row: _exclusion(edge, row),
+    )
+
+
+@router.post(
+    "/exclusions/{exclusion}/revoke",
+    summary="撤销剔除",
+    operation_id="revoke_exclusion",
+    response_model=ExclusionView,
+    openapi_extra=with_example({"reason": "经复核，逾期与暴雪无关。"}),
+)
+def revoke_exclusion(exclusion: Annotated[KeyPath, Path()], order: RevokeOrder, edge: EdgeDep) -> Response:
+    """Withdraw one's own application before it is decided, or as a supervisor revoke what was approved: it counts again; filed reports stay."""
+    return edge.perform(
+        order,
+        lambda desk: exclusions.revoke(desk, exclusion, order),
         lambda row: _exclusion(edge, row),
     )
 

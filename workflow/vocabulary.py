@@ -350,6 +350,7 @@ class AuditKind(Word):
     CALL_SHOWN = "call_shown", "来电弹屏"
     LINK_READ = "link_read", "读取查询链接"
     REPORT_PRINTED = "report_printed", "下载统计报告"
+    POINTS_ENTERED = "points_entered", "评定分录入与确认"
 
 
 class AlertKind(Word):

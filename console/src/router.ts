@@ -10,6 +10,8 @@ declare module "vue-router" {
     title: string;
     /** The operation somebody must be able to ask for to be offered this desk in the menu. */
     needs?: string;
+    /** Another operation that offers it too, to those who work on one of its pages alone. */
+    also?: string;
     /** Shown in the menu, in this order. */
     menu?: number;
     /** The F-key that opens it. */
@@ -48,10 +50,16 @@ export const router = createRouter({
   ],
 });
 
+/** The desks offered to this person, in the order of the menu. */
+export function offeredTo(may: (operation: string) => boolean): RouteRecordRaw[] {
+  const offered = DESKS.filter((desk) => desk.meta?.menu && (may(desk.meta.needs ?? "") || may(desk.meta.also ?? "")));
+  return offered.sort((a, b) => (a.meta?.menu ?? 0) - (b.meta?.menu ?? 0));
+}
+
 /** The first desk of the menu that is open to this person. */
 function homeOf(): string {
   const session = useSession();
-  const offered = DESKS.filter((desk) => desk.meta?.menu && session.may(desk.meta.needs ?? "") && session.may(desk.meta.home ?? desk.meta.needs ?? ""));
+  const offered = offeredTo(session.may).filter((desk) => session.may(desk.meta?.home ?? desk.meta?.needs ?? ""));
   offered.sort((a, b) => Number(a.meta?.last ?? false) - Number(b.meta?.last ?? false) || (a.meta?.menu ?? 0) - (b.meta?.menu ?? 0));
   return String(offered[0]?.name ?? "lost");
 }

@@ -10,9 +10,10 @@ from typing import Any, Final
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
-from hotline.assessing import samples
-from hotline.assessing.scoring import in_words, rounded, share_of
-from hotline.assessing.systems import OWN, Item, System
+from hotline.assessing import entered
+from hotline.assessing.scoring import Curve, in_words, rounded, share_of
+from hotline.assessing.systems import ENTERED, OWN, Item, System
+from hotline.assessing.tables import EnteredPoints
 from hotline.organisation import Platform
 from hotline.reporting import figures
 from hotline.reporting.figures import OF_PLATFORM
@@ -54,8 +55,9 @@ def computed(
     cut = Slice(platforms=tuple(below(session, platform.id)))
     today = local_day(at)
     own = _own_figures(session, cut.platforms, period)
+    given = entered.counting(session, platform.id, period)
     subjects = [
-        _scored(each, system.units if each.kind == "unit" else system.platforms, own)
+        _scored(each, system.units if each.kind == "unit" else system.platforms, own, given)
         for each in _subjects(session, cut, period, today)
     ]
     result: Result = {
@@ -91,7 +93,7 @@ _Own = dict[tuple[str, str, str], _Measured]
 _FLAGS: Final = """
 SELECT u.code, p.code, count(*) FROM flags f JOIN tickets t ON t.id = f.ticket_id JOIN units u ON u.id = f.unit_id JOIN platforms p ON p.id = t.platform_id
 WHERE t.platform_id = ANY(CAST(:platforms AS bigint[])) AND (f.flagged_at AT TIME ZONE 'Asia/Shanghai')::date BETWEEN :first AND :last
-    AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = f.ticket_id AND x.clock_id IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.revoked_at IS NULL AND x.ticket_id = f.ticket_id AND x.clock_id IS NULL)
 GROUP BY 1, 2
 """
 _NOTICES: Final = """
@@ -115,17 +117,12 @@ def _own_figures(session: Session, platforms: tuple[int, ...], period: Period) -
                 before = found.get((kind, code, name))
                 total = count + (before.numerator if before else 0)
                 found[kind, code, name] = _Measured(Fraction(total), total, None)
-    by_unit, by_platform = samples.accuracy(session, platforms, period.first, period.last)
-    for kind, accurate in (("unit", by_unit), ("platform", by_platform)):
-        for code, (right, every) in accurate.items():
-            found[kind, code, "accuracy"] = _Measured(Fraction(right, every), right, every)
     return found
 
 
 def _measured(subject: _Subject, item: Item, own: _Own) -> _Measured:
     if item.figure in OWN:
-        nothing = _Measured(None, 0, 0) if item.is_percent else _Measured(Fraction(0), 0, None)
-        return own.get((subject.kind, subject.code, item.figure), nothing)
+        return own.get((subject.kind, subject.code, item.figure), _Measured(Fraction(0), 0, None))
     told = subject.told[item.figure]
     return _Measured(told.value, told.numerator, told.denominator)
 
@@ -133,8 +130,16 @@ def _measured(subject: _Subject, item: Item, own: _Own) -> _Measured:
 # --- points --------------------------------------------------------------------------------------------------------------------
 
 
-def _scored(subject: _Subject, items: list[Item], own: _Own) -> dict[str, Any]:
-    lines = [_line(item, _measured(subject, item, own)) for item in items]
+_Given = Mapping[tuple[str, str, str], EnteredPoints]
+
+
+def _scored(subject: _Subject, items: list[Item], own: _Own, given: _Given) -> dict[str, Any]:
+    lines = [
+        _entered(item, given.get((subject.kind, subject.code, item.key)))
+        if item.curve is None
+        else _line(item, item.curve, _measured(subject, item, own))
+        for item in items
+    ]
     return {
         "kind": subject.kind,
         "code": subject.code,
@@ -152,25 +157,48 @@ def _count(own: _Own, subject: _Subject, name: str) -> int:
     return found.numerator if found else 0
 
 
-def _line(item: Item, measured: _Measured) -> dict[str, Any]:
+def _line(item: Item, curve: Curve, measured: _Measured) -> dict[str, Any]:
     unit = OWN[item.figure][1] if item.figure in OWN else BY_KEY[item.figure].unit
-    line: dict[str, Any] = {
-        "key": item.key,
-        "name": item.name,
-        "figure": item.figure,
-        "article": item.article,
-        "weight": str(item.weight),
-        "curve": in_words(item.curve, percent=item.is_percent),
+    line = _head(item) | {
+        "curve": in_words(curve, percent=item.is_percent),
         "numerator": measured.numerator,
         "denominator": measured.denominator,
         "value": shown(measured.value, unit),  # type: ignore[arg-type]
     }
     if measured.value is None:
         return line | {"points": None, "why": f"{item.name}：本期没有可计的，不计该项，其余各项按权重折算"}
-    share = share_of(item.curve, measured.value, item.weight)
+    share = share_of(curve, measured.value, item.weight)
     points = rounded(share * Fraction(item.weight))
     why = f"{_written(measured, item)}；{line['curve']}：{item.weight:f}分×{float(share):.4g}＝{points}分"
     return line | {"points": str(points), "why": why}
+
+
+def _head(item: Item) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "name": item.name,
+        "figure": item.figure,
+        "article": item.article,
+        "weight": str(item.weight),
+    }
+
+
+def _entered(item: Item, given: EnteredPoints | None) -> dict[str, Any]:
+    """The line of an item whose points were entered (评定分); without confirmed ones it is left out like what has nothing to count."""
+    line = _head(item) | {"curve": OWN[ENTERED][2], "numerator": 0, "denominator": None}
+    left_out = "不计该项，其余各项按权重折算"
+    if given is None:
+        why = f"{item.name}：没有经确认的评定分，{left_out}"
+        return line | {"value": None, "points": None, "why": why}
+    if Decimal(given.points) > item.weight:
+        why = f"{item.name}：评定的{given.points}分超过现满分{item.weight:f}分，须重新评定，{left_out}"
+        return line | {"value": given.points, "points": None, "why": why}
+    document = f"；依据文件：{given.document}" if given.document else ""
+    by = f"；{given.entered_by}评定，{given.confirmed_by}确认"
+    why = (
+        f"{item.name}评定{given.points}分（满分{item.weight:f}分）：{given.reason.rstrip('。')}{document}{by}"
+    )
+    return line | {"value": given.points, "points": given.points, "why": why}
 
 
 def _written(measured: _Measured, item: Item) -> str:

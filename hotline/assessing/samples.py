@@ -1,9 +1,9 @@
 """抽查 (art. 28, 33): a quarter's tickets drawn at random by a seed, so that anybody can draw the same ones, and what was found of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 from sqlalchemy import select, text
@@ -17,6 +17,7 @@ from hotline.orders import Order, Prose, Whole
 from hotline.privacy.masking import mask_text
 from hotline.reporting.filing import IllegalStep
 from hotline.reporting.periods import PATTERN, parse
+from hotline.reporting.tables import Waiting
 from workflow.deadlines import CHINA, local_day
 from workflow.errors import NotFound, OrderInvalid
 
@@ -113,7 +114,7 @@ WHERE t.platform_id = :platform AND t.received_at >= :since AND t.received_at < 
 
 
 def record(desk: Desk, sample_id: int, order: FindingOrder) -> SampledTicket:
-    """核对 one ticket, once. Raises `NotFound`, `IllegalStep`, `OrderInvalid` for a fault without words. The caller commits."""
+    """核对 one ticket, once; 数据准确率 (`hotline.reporting.indicators`) follows within seconds. Raises `NotFound`, `IllegalStep`, `OrderInvalid` for a fault without words. The caller commits."""
     sample = found(desk.session, desk.actor, sample_id)
     row: SampledTicket | None = desk.session.execute(
         select(SampledTicket)
@@ -129,6 +130,7 @@ def record(desk: Desk, sample_id: int, order: FindingOrder) -> SampledTicket:
     row.accurate, row.finding = order.accurate, mask_text(order.finding) if order.finding else None
     row.found_by, row.found_at = desk.actor.name, desk.at
     desk.session.add(row)
+    desk.session.add(Waiting(what="ticket", ref_id=row.ticket_id))
     desk.session.flush()
     return row
 
@@ -159,27 +161,3 @@ WHERE s.sample_id = :sample
     rows = select(SampledTicket).where(col(SampledTicket.sample_id) == sample.id)
     listed_rows = session.execute(rows.order_by(col(SampledTicket.place))).scalars()
     return [(row, *named[row.id]) for row in listed_rows]
-
-
-def accuracy(
-    session: Session, platforms: Sequence[int], first: date, last: date
-) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
-    """Of the samples of periods within these days: right and looked at, by unit's code and by platform's code."""
-    values: dict[str, Any] = {"platforms": list(platforms), "first": first, "last": last}
-    by_unit: dict[str, tuple[int, int]] = {}
-    by_platform: dict[str, tuple[int, int]] = {}
-    for platform, unit, right, every in session.execute(text(_ACCURACY), values):
-        if unit is not None:
-            before = by_unit.get(unit, (0, 0))
-            by_unit[unit] = (before[0] + right, before[1] + every)
-        before = by_platform.get(platform, (0, 0))
-        by_platform[platform] = (before[0] + right, before[1] + every)
-    return by_unit, by_platform
-
-
-_ACCURACY: Final = """
-SELECT p.code, u.code, count(*) FILTER (WHERE s.accurate), count(*) FROM sampled_tickets s
-JOIN accuracy_samples a ON a.id = s.sample_id JOIN platforms p ON p.id = a.platform_id LEFT JOIN units u ON u.id = s.unit_id
-WHERE s.accurate IS NOT NULL AND a.platform_id = ANY(CAST(:platforms AS bigint[])) AND a.starts >= :first AND a.ends <= :last
-GROUP BY 1, 2
-"""

@@ -22,8 +22,11 @@ from hotline.reporting.indicators import BY_KEY
 from workflow.errors import AccessRefused, OrderInvalid
 
 ARTICLE: Final = "31"
+ENTERED: Final = "entered"
+"""The figure of an item whose points a supervisor enters."""
+
 OWN: Final = {
-    "accuracy": ("数据准确率", "percent", "抽查属实的工单数 ÷ 已核对的抽查工单数"),
+    ENTERED: ("评定分", "count", "不由数据得出：督办主管评定并说明理由，经另一名督办主管确认；不设计分曲线"),
     "flags": ("问题标记", "count", "考核期内被标记的问题（第十四条第（八）项）件数"),
     "notices": ("通报", "count", "考核期内的通报（第三十四条）份数"),
     "reminders": ("督办", "count", "考核期内收到的督办提醒次数"),
@@ -39,11 +42,11 @@ class Item(Order):
     key: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = Field(examples=["timely"])
     name: Line = Field(examples=["限时办结率"])
     figure: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")] = Field(
-        description="统计指标的 key（GET /reports/indicators），或 accuracy、flags、notices、reminders",
+        description="统计指标的 key（GET /reports/indicators），或 flags、notices、reminders，或 entered（评定分）",
         examples=["timely"],
     )
     weight: Decimal = Field(gt=0, le=100, max_digits=5, decimal_places=2, examples=["20"])
-    curve: Curve
+    curve: Curve | None = Field(default=None, description="entered 没有，其余必有")
     article: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,2}(\([0-9]{1,2}\))?$")] = Field(
         default="32", examples=["32"]
     )
@@ -52,6 +55,8 @@ class Item(Order):
     def _is_known(self) -> Self:
         if self.figure not in OWN and self.figure not in BY_KEY:
             raise ValueError(f"没有指标 {self.figure}")
+        if (self.curve is None) != (self.figure == ENTERED):
+            raise ValueError(f"{self.key}：评定分不设计分曲线，其余指标须有")
         return self
 
     @property

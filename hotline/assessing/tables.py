@@ -28,7 +28,10 @@ class IndicatorSystem(SQLModel, table=True):
 
 
 class Exclusion(SQLModel, table=True):
-    """容错剔除 (art. 35): a clock, or a ticket whole (`clock_id` None), that counts in no figure once another person approved it."""
+    """容错剔除 (art. 35): a clock, or a ticket whole (`clock_id` None), that counts in no figure once another person approved it, until revoked.
+
+    Revoked before anybody decided, it was withdrawn.
+    """
 
     __tablename__ = "exclusions"
     id: int = key()
@@ -45,6 +48,10 @@ class Exclusion(SQLModel, table=True):
     decided_key: str | None = Field(default=None, max_length=60)
     decided_at: datetime | None = None
     decision: str | None = long_text(nullable=True)
+    revoked_by: str | None = Field(default=None, max_length=100)
+    revoked_key: str | None = Field(default=None, max_length=60)
+    revoked_at: datetime | None = None
+    revocation: str | None = long_text(nullable=True)
 
     __table_args__ = (
         Index("ix_exclusions_ticket", "ticket_id"),
@@ -84,7 +91,40 @@ class SampledTicket(SQLModel, table=True):
     found_by: str | None = Field(default=None, max_length=100)
     found_at: datetime | None = None
 
-    __table_args__ = (Index("ux_sampled_tickets", "sample_id", "place", unique=True),)
+    __table_args__ = (
+        Index("ux_sampled_tickets", "sample_id", "place", unique=True),
+        Index("ix_sampled_tickets_ticket", "ticket_id"),
+    )
+
+
+class EnteredPoints(SQLModel, table=True):
+    """评定分 (art. 31): points no ledger can tell, of one unit or platform for one item and period. They count once another person confirmed
+    them; of several confirmed the newest does."""
+
+    __tablename__ = "entered_points"
+    id: int = key()
+    platform_id: int = ref("platforms.id")
+    starts: date = Field(sa_column=Column(Date, nullable=False))
+    ends: date = Field(sa_column=Column(Date, nullable=False))
+    kind: str = Field(max_length=10)
+    code: str = Field(max_length=40)
+    item: str = Field(max_length=40)
+    points: str = Field(max_length=10)
+    reason: str = long_text()
+    document: str | None = Field(default=None, max_length=200)
+    entered_by: str = Field(max_length=100)
+    entered_key: str = Field(max_length=60)
+    entered_at: datetime
+    confirmed: bool | None = None
+    confirmed_by: str | None = Field(default=None, max_length=100)
+    confirmed_key: str | None = Field(default=None, max_length=60)
+    confirmed_at: datetime | None = None
+    confirmation: str | None = long_text(nullable=True)
+
+    __table_args__ = (
+        Index("ix_entered_points_listed", "platform_id", "id"),
+        Index("ix_entered_points_scored", "platform_id", "starts", "ends", "kind", "code"),
+    )
 
 
 class Assessment(SQLModel, table=True):

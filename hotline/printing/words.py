@@ -47,7 +47,6 @@ def docx(document: Document, fonts: Fonts, at: datetime) -> bytes:
             if not appendix:
                 _sign(paper, document.signatures)
             appendix = True
-            paper.add_page_break()
         _add(paper, block, fonts)
     if not appendix:
         _sign(paper, document.signatures)
@@ -79,10 +78,28 @@ def _styled(paper: Any) -> None:
     _font(paper.styles["Normal"], _FANG, 15)
     normal = paper.styles["Normal"].paragraph_format
     normal.line_spacing, normal.space_after = Pt(27), Pt(0)
+    _in_chinese(paper)
     for name, font, size in (("Title", _SONG, 21), ("Heading 1", _HEI, 15), ("Heading 2", _KAI, 15)):
         _font(paper.styles[name], font, size)
         paper.styles[name].paragraph_format.keep_with_next = True
         paper.styles[name].paragraph_format.space_before = Pt(6)
+
+
+def _in_chinese(paper: Any) -> None:
+    """That its East Asian text is Chinese as written in China: a font for several languages then shows that language's letters."""
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+
+    for properties in (
+        paper.styles.element.find(".//" + qn("w:rPrDefault") + "/" + qn("w:rPr")),
+        paper.styles["Normal"].element.get_or_add_rPr(),
+    ):
+        language = properties.find(qn("w:lang"))
+        if language is None:
+            language = OxmlElement("w:lang")
+            properties.append(language)
+        language.set(qn("w:val"), "en-US")
+        language.set(qn("w:eastAsia"), "zh-CN")
 
 
 def _font(style: Any, family: str, size: float) -> None:
@@ -200,6 +217,7 @@ def _add(paper: Any, block: Block, fonts: Fonts) -> None:
         case Heading():
             heading = paper.add_heading(block.text, level=max(1, block.level))
             heading.paragraph_format.first_line_indent = Pt(0 if block.level == 0 else 30)
+            heading.paragraph_format.page_break_before = block.level == 0
         case Paragraph():
             paragraph = paper.add_paragraph()
             _small(paragraph, block.text, 11) if block.small else paragraph.add_run(block.text)
@@ -234,11 +252,12 @@ def _table(paper: Any, block: Table) -> None:
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.oxml import OxmlElement
     from docx.oxml.ns import qn
-    from docx.shared import Cm
+    from docx.shared import Cm, Pt
 
     _caption(paper, block.title).paragraph_format.keep_with_next = True
     table = paper.add_table(rows=1, cols=len(block.columns), style="Table Grid")
     table.alignment, table.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    _narrow_margins(table)
     whole = sum(column.width for column in block.columns)
     widths = [Cm(_TEXT_WIDTH * column.width / whole) for column in block.columns]
     for place, width in enumerate(widths):
@@ -256,17 +275,38 @@ def _table(paper: Any, block: Table) -> None:
         each._tr.get_or_add_trPr().append(OxmlElement("w:cantSplit"))
     after = paper.add_paragraph()
     _small(after, block.note or "", 9)
+    after.paragraph_format.line_spacing = Pt(16)
+
+
+def _narrow_margins(table: Any) -> None:
+    """Room in the cells for 100.00% in one line where there are nine columns."""
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+
+    margins = OxmlElement("w:tblCellMar")
+    for side in ("left", "right"):
+        margin = OxmlElement(f"w:{side}")
+        margin.set(qn("w:w"), "45")
+        margin.set(qn("w:type"), "dxa")
+        margins.append(margin)
+    look = table._tbl.tblPr.find(qn("w:tblLook"))
+    if look is None:
+        table._tbl.tblPr.append(margins)
+    else:
+        look.addprevious(margins)
 
 
 def _fill(
     row: Any, said: Sequence[str], kinds: Sequence[str], widths: Sequence[Any], *, head: bool = False
 ) -> None:
+    from docx.enum.table import WD_ALIGN_VERTICAL
     from docx.enum.text import WD_ALIGN_PARAGRAPH
     from docx.oxml.ns import qn
     from docx.shared import Pt
 
     for cell, words, kind, width in zip(row.cells, said, kinds, widths, strict=True):
         cell.width = width
+        cell.vertical_alignment = WD_ALIGN_VERTICAL.CENTER
         paragraph = cell.paragraphs[0]
         run = _small(paragraph, words, 9)
         paragraph.paragraph_format.line_spacing = Pt(13)

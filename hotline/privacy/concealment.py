@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 from hotline.access import Actor, caller_is_sealed
 from hotline.auditing.trail import Original
 from hotline.case import Case, Desk
+from hotline.desks import text_search
 from hotline.models import Ticket
 from hotline.orders import Caller, Demand, Order
 from hotline.privacy.masking import NOBODY, Known, Masker, mask_text
@@ -272,8 +273,7 @@ def _conceal_one(session: Session, sealer: Sealer, ticket: Ticket, beside: list[
         _conceal_beside(session, table, row, mask)
     if originals:
         _keep_originals(session, sealer, ticket, originals)
-        forgotten = text("DELETE FROM likeness WHERE ticket_id = :id")  # made anew of the masked words
-        session.execute(forgotten, {"id": ticket.id})
+        text_search.note(session, ticket)
     return bool(originals)
 
 

@@ -16,8 +16,9 @@ from hotline.case import Office
 from hotline.models import Ticket
 from hotline.organisation import Area, Category
 from hotline.privacy.concealment import known_of
-from hotline.privacy.masking import mask_text
-from hotline.reporting import cube
+from hotline.privacy.likely import likely
+from hotline.privacy.masking import HIDDEN, mask_text
+from hotline.reporting import cube, facts
 from hotline.reporting.periods import Period
 from hotline.reporting.slices import Slice
 from workflow.deadlines import CHINA
@@ -83,6 +84,45 @@ def _names(session: Session, table: Any, codes: Collection[str]) -> Mapping[str,
     return {code: name for code, name in rows}  # noqa: C416
 
 
+# --- what a reviewer covers ------------------------------------------------------------------------------------------------
+
+TEXTS: Final = ("title", "demand", "result")
+"""What of a case is somebody's own words."""
+
+
+def likely_in(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By case what may tell of somebody, for the reviewer to look at (`hotline.privacy.likely`); those with nothing left out."""
+    told = {
+        case["number"]: [
+            word for word in likely(chr(10).join(case[part] for part in TEXTS)) if word not in HIDDEN
+        ]
+        for case in content.get("cases", [])
+    }
+    return {number: words for number, words in told.items() if words}
+
+
+def without_words(content: Mapping[str, Any], covered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content with these words of its cases hidden, and what was covered remembered."""
+
+    def hidden(case: Mapping[str, Any]) -> dict[str, Any]:
+        told = dict(case)
+        words = [one["words"] for one in covered if one["number"] == case["number"]]
+        for word in sorted(words, key=len, reverse=True):
+            told |= {part: told[part].replace(word, HIDDEN) for part in TEXTS}
+        return told
+
+    return dict(content) | {
+        "cases": [hidden(case) for case in content.get("cases", [])],
+        "cases_covered": [dict(one) for one in covered],
+    }
+
+
+def without_what_was_covered(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content as it is filed: of what was covered only in which case and by whom."""
+    told = [{"number": one["number"], "by": one["by"]} for one in content.get("cases_covered", [])]
+    return dict(content) | {"cases_covered": told}
+
+
 # --- examples -------------------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +153,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM tickets t WHERE t.platform_id = p.id AND t.category_code = wanted.code
         AND t.received_at >= :since AND t.received_at < :until
         AND t.matter <> :tipoff AND NOT t.confidential AND t.merged_into_id IS NULL AND t.number <> ALL(CAST(:struck AS text[]))
-        AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = t.id)
+        AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE {in_force} AND x.ticket_id = t.id)
         {narrowed}
     ORDER BY t.received_at, t.id LIMIT :most
 ) t
@@ -152,7 +192,7 @@ def _candidates(
         "ended": [each.value for each in _ENDED],
     }
     for key, category, units, _matter, pleased, late, met in session.execute(
-        text(_FOUND.replace("{narrowed}", tests)), values
+        text(_FOUND.format(narrowed=tests, in_force=facts.IN_FORCE)), values
     ):
         is_late = late is not None and late >= timedelta()
         yield _Candidate(key, category, units, bool(met and pleased), late if is_late else None)

@@ -1,4 +1,4 @@
-"""What counts, in SQL over the raw tables: one row for each clock, unit's part, callback, receipt and call, with its marks.
+"""What counts, in SQL over the raw tables: one row for each clock, unit's part, callback, receipt, sampled ticket and call, with its marks.
 
 A fact depends on the rows of its ticket (and of the one it was merged into) alone, never on what time it is: a clock not met before
 its due instant is marked late from the start, and whoever reads figures leaves out what was not yet due. So the cube may be compared
@@ -30,6 +30,7 @@ RECEIVED: Final = "received"
 DISPATCHED: Final = "dispatched"
 ASSIGNED: Final = "assigned"
 CALLED_BACK: Final = "called_back"
+SAMPLED: Final = "sampled"
 CALL: Final = "call"
 
 MARKS: Final[dict[str, tuple[str, ...]]] = {
@@ -39,6 +40,7 @@ MARKS: Final[dict[str, tuple[str, ...]]] = {
     DISPATCHED: ("completed",),
     ASSIGNED: ("returned", "upheld", "rejected"),
     CALLED_BACK: ("answered", "satisfied", "asked", "solved", "unreachable", "refused"),
+    SAMPLED: ("accurate",),
     CALL: ("connected",),
 }
 """The marks of each kind of fact, in the order of the cube's columns m1, m2, …; of a clock: met in time, late, late and still open."""
@@ -52,6 +54,7 @@ WORDS: Final[dict[str, str]] = {
     DISPATCHED: "派单办理的工单",
     ASSIGNED: "派给单位的任务",
     CALLED_BACK: "回访",
+    SAMPLED: "抽查核对的工单",
     CALL: "来电",
 }
 
@@ -100,12 +103,16 @@ _NO_TIMES: Final = (
 )
 
 
+IN_FORCE: Final = "x.approved AND x.revoked_at IS NULL"
+"""Which exclusions `x` count."""
+
+
 def _not_excluded(ticket: str, clock: str | None = None) -> str:
     """The condition that leaves out what was excluded with approval (art. 35): the ticket whole, or this clock of it."""
-    whole = f"NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = {ticket} AND x.clock_id IS NULL)"  # noqa: S608 - words of this module
+    whole = f"NOT EXISTS (SELECT 1 FROM exclusions x WHERE {IN_FORCE} AND x.ticket_id = {ticket} AND x.clock_id IS NULL)"  # noqa: S608 - words of this module
     if clock is None:
         return whole
-    return f"{whole} AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE x.approved AND x.ticket_id = {ticket} AND x.clock_id = {clock})"  # noqa: S608 - words of this module
+    return f"{whole} AND NOT EXISTS (SELECT 1 FROM exclusions x WHERE {IN_FORCE} AND x.ticket_id = {ticket} AND x.clock_id = {clock})"  # noqa: S608 - words of this module
 
 
 _CLOCKS: Final = f"""
@@ -188,12 +195,20 @@ FROM callback_attempts b JOIN tickets r ON r.id = b.ticket_id AND @r.id@
 WHERE b.conclusive AND @b.ticket_id@ AND {_not_excluded("b.ticket_id")}
 """  # noqa: S608 - words of this module
 
+_SAMPLED: Final = f"""
+SELECT s.ticket_id, '{SAMPLED}' AS what, s.id AS ref_id, {_day("r.received_at")} AS day, coalesce(s.unit_id, 0) AS unit_id,
+    CASE WHEN s.accurate THEN 1 ELSE 0 END AS marks, {_NO_TIMES}
+FROM sampled_tickets s JOIN tickets r ON r.id = s.ticket_id AND @r.id@
+WHERE s.accurate IS NOT NULL AND @s.ticket_id@ AND {_not_excluded("s.ticket_id")}
+"""  # noqa: S608 - words of this module
+
 ARMS: Final = (
     Arm(DUE, _CLOCKS),
     Arm(frozenset({RECEIVED}), _RECEIVED),
     Arm(frozenset({DISPATCHED}), _DISPATCHED),
     Arm(frozenset({ASSIGNED}), _ASSIGNED),
     Arm(frozenset({CALLED_BACK}), _CALLED_BACK),
+    Arm(frozenset({SAMPLED}), _SAMPLED),
 )
 
 COLUMNS: Final = (

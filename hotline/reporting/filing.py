@@ -22,7 +22,7 @@ from hotline.models import OutboxEvent
 from hotline.orders import KeyPath, Line, Order, Prose, keepable, says_something
 from hotline.organisation import Person, Platform
 from hotline.privacy.masking import mask_text
-from hotline.reporting import refresh, snapshots
+from hotline.reporting import cases, refresh, snapshots
 from hotline.reporting.periods import PATTERN, parse
 from hotline.reporting.snapshots import ViewWords
 from hotline.reporting.tables import FiledReport, Report, ReportView
@@ -34,6 +34,7 @@ from workflow.vocabulary import ClockKind, ReportKind, ReportState, Role
 ARTICLE: Final = "27"
 MOST_VIEWS: Final = 100
 MOST_STRUCK: Final = 20
+MOST_COVERED: Final = 100
 _FILING: Final = 12345_014
 
 
@@ -71,6 +72,15 @@ class RestateOrder(Order):
     """更正: why a filed report is restated."""
 
     reason: Prose = Field(examples=["3 个单位的回访结果补录，满意率有变化。"])
+
+
+class CoverOrder(Order):
+    """隐去他人信息: words of a typical case that tell of somebody, as they are written there."""
+
+    number: str = Field(pattern=r"^[0-9]{15}$", description="工单编号", examples=["012604010000019"])
+    words: list[Annotated[Line, StringConstraints(min_length=2, max_length=40)]] = Field(
+        min_length=1, max_length=20, examples=[["李师傅"]]
+    )
 
 
 class StrikeOrder(Order):
@@ -224,8 +234,11 @@ def review(desk: Desk, report_id: int) -> Report:
     if local_day(desk.at) <= report.ends:
         raise OrderInvalid(f"统计期到 {report.ends} 才结束，届时再审核。", article=ARTICLE, field="period")
     refresh.settle(desk.session, desk.office, desk.at)
-    struck = (report.content or {}).get("cases_struck", [])
-    report.content = snapshots.content(desk.session, desk.office, report, desk.at, struck)
+    before = report.content or {}
+    report.content = cases.without_words(
+        snapshots.content(desk.session, desk.office, report, desk.at, before.get("cases_struck", [])),
+        before.get("cases_covered", []),
+    )
     report.state = ReportState.REVIEWED
     report.reviewed_by, report.reviewed_key, report.reviewed_at = desk.actor.name, desk.actor.key, desk.at
     report.version += 1
@@ -249,10 +262,38 @@ def strike(desk: Desk, report_id: int, order: StrikeOrder) -> Report:
     struck = [*content["cases_struck"], left_out]
     if len(struck) > MOST_STRUCK:
         raise LimitExceeded(f"一份报告至多撤换 {MOST_STRUCK} 个案例。", article=ARTICLE, field="number")
-    report.content = content | {
-        "cases": snapshots.other_cases(desk.session, desk.office, report, {one["number"] for one in struck}),
-        "cases_struck": struck,
-    }
+    others = snapshots.other_cases(desk.session, desk.office, report, {one["number"] for one in struck})
+    changed = content | {"cases": others, "cases_struck": struck}
+    return _changed(desk, report, cases.without_words(changed, content.get("cases_covered", [])))
+
+
+def cover(desk: Desk, report_id: int, order: CoverOrder) -> Report:
+    """隐去他人信息: words of a case a reviewer found to tell of somebody, wherever they stand in it; for good, also when it is reviewed anew.
+
+    Who does it has reviewed it anew. What is filed says how many, and not which. Raises `IllegalStep`, `AccessRefused`, `VersionConflict`;
+    `OrderInvalid` for a case or words that are not in it; `LimitExceeded`. The caller commits.
+    """
+    report = _step(desk, report_id)
+    if report.state is not ReportState.REVIEWED or report.content is None:
+        raise IllegalStep("案例的文字在审核之后、报送之前隐去；请先审核。", article=ARTICLE)
+    content = report.content
+    case = next((each for each in content.get("cases", []) if each["number"] == order.number), None)
+    if case is None:
+        raise OrderInvalid("报告中没有这个案例。", article=ARTICLE, field="number")
+    if not all(any(word in case[part] for part in cases.TEXTS) for word in order.words):
+        raise OrderInvalid("案例中没有这些文字。", article=ARTICLE, field="words")
+    covered = [
+        *content.get("cases_covered", []),
+        *({"number": order.number, "words": word, "by": desk.actor.name} for word in order.words),
+    ]
+    if len(covered) > MOST_COVERED:
+        raise LimitExceeded(f"一份报告至多隐去 {MOST_COVERED} 处。", article=ARTICLE, field="words")
+    return _changed(desk, report, cases.without_words(content, covered))
+
+
+def _changed(desk: Desk, report: Report, content: dict[str, Any]) -> Report:
+    """The report with this content, which whoever changed it has thereby reviewed."""
+    report.content = content
     report.reviewed_by, report.reviewed_key, report.reviewed_at = desk.actor.name, desk.actor.key, desk.at
     report.version += 1
     desk.session.add(report)
@@ -276,6 +317,7 @@ def file(desk: Desk, report_id: int) -> Report:
     _lock(desk.session, report.platform_id)
     report.state, report.filed_by, report.filed_at = ReportState.FILED, desk.actor.name, desk.at
     report.next_rung_at = None
+    report.content = cases.without_what_was_covered(report.content)
     if report.due_at is not None and desk.at >= report.due_at:
         report.lapsed_at = report.due_at
     report.version += 1

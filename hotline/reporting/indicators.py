@@ -197,6 +197,16 @@ INDICATORS: Final[tuple[Indicator, ...]] = (
         beside=(Beside("无法接通", "unreachable"), Beside("拒绝评价", "refused")),
     ),
     Indicator(
+        "accuracy",
+        "数据准确率",
+        "抽查核对、记录属实的工单数 ÷ 抽查并已核对的工单数，按工单受理日归期，归抽样时的牵头单位。每季度按公开的种子随机抽样（第二十八条），"
+        "抽中而尚未核对的和经批准剔除（第三十五条）的不计；不同批次抽中同一工单的各计一次。",
+        "28",
+        "percent",
+        (facts.SAMPLED,),
+        "accurate",
+    ),
+    Indicator(
         "answered_directly",
         "直接解答率",
         "即时答复的诉求数 ÷ 本期受理的诉求数（即时答复的和曾予受理的），按受理日归期。不予受理、转接、待认定的不计。",

@@ -252,8 +252,9 @@ def _cases(content: Content) -> Iterator[Block]:
             yield Heading(f"（{ordinal(number)}）{phrases[kind]}", 2)
         for place, case in enumerate(of_kind, start=1):
             yield Paragraph(f"{place}．{case['category']}（工单 {case['number']}）。{_case(case)}")
-    struck = len(content.get("cases_struck", []))
+    struck, covered = (len(content.get(name, [])) for name in ("cases_struck", "cases_covered"))
     rule = content.get("cases_rule", "") + (phrases["struck"].format(count=struck) if struck else "")
+    rule += phrases["covered"].format(count=covered) if covered else ""
     if rule:
         yield Paragraph(rule, small=True)
 

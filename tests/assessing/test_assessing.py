@@ -116,6 +116,32 @@ def test_an_exclusion_changes_cube_and_raw_alike_once_another_approved_it(march:
         assert session.execute(text(there), {"number": number}).scalar_one() > 2
     anew = _step(march, before["id"], "compute")
     assert _item(_subject(anew, "ZJJ"), "timely")["points"] == "20.00"
+    _revoked(march, decide.removesuffix("/decide") + "/revoke", number, asked)
+    assert found(march.world.engine).sound
+    assert _step(march, before["id"], "compute")["result"]["subjects"] == before["result"]["subjects"]
+
+
+def _revoked(api: Api, revoke: str, number: str, asked: dict[str, Any]) -> None:
+    """The exclusion is revoked, by a supervisor; it stands in the ledger, for its unit too, and may be asked for again and withdrawn."""
+    why = {"reason": "经复核与暴雪无关"}
+    assert api.post(revoke, "b-supervisor", why).status_code == 404
+    assert api.post(revoke, "ZJJ-lead", why).status_code == 403
+    told = api.post(revoke, "supervisor", why)
+    assert told.status_code == 200, told.text
+    assert (told.json()["approved"], told.json()["revocation"]) == (True, why["reason"])
+    assert api.post(revoke, "supervisor", why).status_code == 409
+    for login in ("supervisor", "ZJJ"):
+        entries = api.get(f"/tickets/{number}/timeline", login).json()["entries"]
+        noted = [(e["act"], e["article"]) for e in entries if "exclusion" in e["payload"]]
+        assert noted == [("excluded", "35"), ("exclusion_revoked", "35")]
+    count(api)
+    again = api.post("/exclusions", "supervisor", asked).json()
+    withdraw = f"/exclusions/{again['id']}/revoke"
+    assert api.post(withdraw, "p-supervisor", why).status_code == 403  # hers to refuse, not to withdraw
+    api.post(withdraw, "supervisor", why).raise_for_status()
+    assert api.get("/exclusions", "supervisor", params={"pending": True}).json()["items"] == []
+    yes = {"approve": True, "reason": "不可抗力"}
+    assert api.post(withdraw.replace("revoke", "decide"), "p-supervisor", yes).status_code == 409
 
 
 def test_a_ticket_excluded_whole_counts_as_demand_alone(march: Api) -> None:
@@ -204,6 +230,45 @@ def test_a_platform_s_own_system_is_in_force_below_it_too(march: Api) -> None:
     assert march.get("/assessments/system", "ZJJ").json()["version"] == 1
 
 
+def test_points_no_ledger_can_tell_are_entered_by_one_and_confirmed_by_another(march: Api) -> None:
+    system = shipped().model_dump(mode="json")
+    timely = system["units"][0] | {"weight": "80"}
+    leadership = {"key": "leadership", "name": "组织领导", "figure": "entered", "weight": "20"}
+    system["units"] = [timely, leadership | {"curve": timely["curve"]}]
+    order = {"system": system, "reason": "年度方案"}
+    assert march.post("/assessments/system", "supervisor", order).status_code == 422  # points have no curve
+    system["units"] = [timely, leadership]
+    march.post("/assessments/system", "supervisor", order).raise_for_status()
+    before = _subject(_draft(march), "JTJ")
+    assert (_item(before, "leadership")["points"], before["total"]) == (None, "100.00")
+    given = {"period": MARCH, "kind": "unit", "code": "JTJ", "item": "leadership", "points": "12.5"}
+    given |= {"reason": "专人专岗，联系人13900000099。", "document": "自评表"}
+    for wrong in ({"points": "20.01"}, {"item": "reply_timely"}, {"code": "NOBODY"}, {"period": "2026-04"}):
+        assert march.post("/entered-points", "supervisor", given | wrong).status_code == 422, wrong
+    made = march.post("/entered-points", "supervisor", given)
+    assert made.status_code == 201, made.text
+    assert march.post("/entered-points", "supervisor", given).status_code == 409
+    confirm = f"/entered-points/{made.json()['id']}/confirm"
+    yes = {"approve": True, "reason": "属实"}
+    assert march.post(confirm, "supervisor", yes).status_code == 403
+    assert march.post(confirm, "b-supervisor", yes).status_code == 404
+    draft = _draft(march)
+    assert _subject(draft, "JTJ")["total"] == "100.00"  # not yet
+    assert march.post(confirm, "p-supervisor", yes).status_code == 200
+    assert march.post(confirm, "p-supervisor", yes).status_code == 409
+    jtj = _subject(_step(march, draft["id"], "compute"), "JTJ")
+    mine = _item(jtj, "leadership")
+    assert (mine["points"], jtj["total"]) == ("12.50", "92.50")
+    assert "自评表" in mine["why"]
+    assert "13900000099" not in mine["why"]
+    assert march.get("/entered-points", "auditor", params={"pending": True}).json()["items"] == []
+    with Session(march.world.engine) as session:
+        steps = "SELECT what ->> 'step', actor_name FROM audit WHERE kind = 'points_entered' ORDER BY seq"
+        told = [tuple(row) for row in session.execute(text(steps))]
+    assert [step for step, _ in told] == ["entered", "confirmed"]
+    assert len({name for _, name in told}) == 2
+
+
 def test_a_sample_is_drawn_once_and_its_findings_make_the_accuracy(march: Api) -> None:
     order = {"period": MARCH, "size": 4, "seed": "20260401"}
     told = march.post("/samples", "supervisor", order)
@@ -227,8 +292,12 @@ def test_a_sample_is_drawn_once_and_its_findings_make_the_accuracy(march: Api) -
     drafted = _draft(march)
     mine = _item(_subject(drafted, "01"), "accuracy")
     assert (mine["numerator"], mine["denominator"], mine["points"]) == (3, 4, "0.00")
-    unit = _subject(drafted, sample["tickets"][0]["unit"])
-    assert _item(unit, "accuracy")["denominator"] >= 1
+    code = sample["tickets"][0]["unit"]
+    assert _item(_subject(drafted, code), "accuracy")["denominator"] >= 1
+    for side, of_unit in (("numerator", False), ("denominator", True)):
+        cut = {"period": MARCH, "side": side, "unit": code}
+        items = march.get("/reports/indicators/accuracy/tickets", "supervisor", params=cut).json()["items"]
+        assert (sample["tickets"][0]["number"] in {line["number"] for line in items}) is of_unit
 
 
 # --- the rules by themselves -------------------------------------------------------------------------------------------------

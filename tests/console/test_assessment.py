@@ -1,4 +1,5 @@
-"""热点考核: a theme opens its tickets, a letter is sent from the board and taken away as a PDF, points say how they came about."""
+"""热点考核: a theme opens its tickets, a letter is sent from the board and taken away as a PDF, points say how they came about,
+and a reviewer checks a sample without a mouse."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from playwright.sync_api import Page, expect
 from sqlmodel import Session
 
 from hotline import intake
+from hotline.assessing import samples
 from hotline.orders import AcceptOrder, Caller
 from hotline.reporting import refresh
 from tests import world as w
@@ -105,3 +107,23 @@ def test_points_say_how_they_came_about(desks: Desks, worked: str, no_serious_fa
     unit.get_by_role("dialog").get_by_role("textbox").fill("测试：断路所致")
     unit.get_by_role("dialog").get_by_role("button", name="提出考核异议").click()
     expect(unit.get_by_role("region", name="异议")).to_contain_text("断路所致")
+
+
+def test_a_reviewer_checks_a_sample_by_keyboard(desks: Desks, worked: str, no_serious_fault: Check) -> None:
+    with Session(desks.world.engine, expire_on_commit=False) as session:
+        desk = desks.world.desk(session, "supervisor", datetime.now(UTC))
+        samples.draw(desk, samples.SampleOrder(period=worked, size=3))
+        session.commit()
+    page = desks.page_of("reviewer", "/assessment")
+    expect(page.get_by_role("region", name="诉求", exact=True)).to_be_visible()
+    page.keyboard.press("2")
+    page.get_by_role("textbox", name="问题").fill("测试：答复时间与回访所述不符")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="核对第 2 件")).to_be_visible()
+    page.keyboard.press("Alt+ArrowDown")
+    expect(page.get_by_role("heading", name="核对第 3 件")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("已核对 2 件，属实 1 件")).to_be_visible()
+    no_serious_fault(page)
+    desks.shot(page, "samples")

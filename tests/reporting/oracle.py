@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from calendar_cn.working_days import WorkCalendar
+from hotline.assessing.tables import SampledTicket
 from hotline.desks.tables import Call
 from hotline.models import Assignment, CallbackAttempt, Clock, LedgerEntry, ReturnProposal, Review, Ticket
 from hotline.reporting.periods import Period
@@ -46,6 +47,9 @@ def read(session: Session, period: Period, today: date) -> dict[str, Read]:
     told |= _contacts(session, [t for t in tickets.values() if within(t.received_at)])
     told |= _handling(session, tickets, parts, within)
     told |= _callbacks([b for b in rows(CallbackAttempt) if b.conclusive and within(b.attempted_at)])
+    looked_at = [s for s in rows(SampledTicket) if s.accurate is not None]
+    right = [s.accurate for s in looked_at if within(tickets[s.ticket_id].received_at)]
+    told["accuracy"] = (sum(map(bool, right)), len(right), None)
     rung = [call for call in rows(Call) if within(call.ringing_at)]
     told["connected"] = (sum(call.answered_at is not None for call in rung), len(rung), None)
     return told

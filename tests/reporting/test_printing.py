@@ -32,7 +32,9 @@ def handled(api: Api, day: int, matter: str = "help", **changes: Any) -> str:
     api.at(f"2026-03-{day:02d} 10:00").act(number, "dispatch", "dispatcher", {"lead": "ZJJ"})
     api.act(number, "sign", "ZJJ")
     api.act(number, "answer_citizen", "ZJJ")
-    api.act(number, "reply", "ZJJ", {"content": "已为测试甲（13900000001）修好供热管道。"})
+    api.act(
+        number, "reply", "ZJJ", {"content": "已为测试甲（13900000001）修好供热管道，维修的是马测试师傅。"}
+    )
     api.act(number, "review_pass", "reviewer", ALL_OK)
     called = {"outcome": "satisfied", "solved": True}
     api.at(f"2026-03-{day:02d} 15:00").act(number, "record_callback", "callback", called)
@@ -156,12 +158,29 @@ def test_cases_tell_of_nobody_and_may_be_struck_out(told: tuple[Api, list[str]])
     assert struck["content"]["figures"] == reviewed["content"]["figures"]
     assert struck["reviewed_by"] == "测试督办乙"
     step(api, report, "file", other, status=403)  # who changed it has reviewed it
+    assert "马测试师傅" not in json.dumps(covered(api, report, other, numbers[1]), ensure_ascii=False)
     again = step(api, report, "review", other)
     assert numbers[0] not in {each["number"] for each in again["content"]["cases"]}, "struck out once for all"
     filed = step(api, report, "file", "supervisor")
     assert "13900000001" not in filed["content"]["cases_struck"][0]["reason"]
     step(api, report, "strike", other, {"number": numbers[1], "reason": "测试"}, status=409)
-    assert "撤换案例1个" in words_of(download(api, report, "docx").content)
+    said = words_of(download(api, report, "docx").content)
+    assert "撤换案例1个" in said
+    assert "隐去涉及他人的文字1处" in said
+    assert "马测试师傅" not in said
+    assert "马测试师傅" not in json.dumps(filed, ensure_ascii=False)
+
+
+def covered(api: Api, report: int, login: str, number: str) -> Any:
+    """The cases once the name in this one, which was marked and is in it, was hidden."""
+    marked = api.get(f"/reports/{report}", login).json()
+    assert marked["likely"][number] == ["马测试师傅"]
+    assert "马测试师傅" in json.dumps(marked["content"]["cases"], ensure_ascii=False)
+    wrong = {"number": number, "words": ["李测试师傅"]}
+    assert step(api, report, "cover", login, wrong, status=422)["field"] == "words"
+    told = step(api, report, "cover", login, wrong | {"words": ["马测试师傅"]})
+    assert told["likely"] == {}
+    return told["content"]["cases"]
 
 
 def test_a_special_report_says_only_what_it_was_asked_for(worked: Api) -> None:

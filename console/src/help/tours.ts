@@ -71,7 +71,7 @@ export const TOURS: Record<string, Step[]> = {
   ],
   assessment: [
     { title: "热点考核", text: "群众反复反映什么，督办函发给谁，考核怎样得分。约三分钟看完，随时可按 Esc 跳过。" },
-    { at: ".pages", title: "几个页面", text: "诉求热点、督办函、考核、数据抽查、容错剔除。按 Alt 加数字切换。" },
+    { at: ".pages", title: "几个页面", text: "诉求热点、督办函、考核、评定分、数据抽查、容错剔除，按您的权限显示。按 Alt 加数字切换。" },
     { at: ["main .tools", "main .split", "main form"], title: "范围和操作", text: "在这里换时段、换一次分析，或做这一页的事；您没有权限的不显示。" },
     { at: ["main table", "main .split > :first-child", "main .panel"], title: "清单", text: "每个数字、每一分都能点开，看是由哪些工单得来的。" },
     ...CLOSE,

@@ -18,7 +18,7 @@ export function tiersOf(result: Result, label: (level: string) => string): Tier[
   return [...tiers.values()];
 }
 
-const NO_INDICATOR = ["accuracy", "flags", "notices", "reminders"];
+const NO_INDICATOR = ["entered", "flags", "notices", "reminders"];
 
 /** The tickets an item's figure counts; null where it is no indicator of the reports. Of a unit's own person the unit goes without saying. */
 export function behind(result: Result, subject: Subject, item: Item, own: boolean): RouteLocationRaw | null {

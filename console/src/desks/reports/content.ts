@@ -9,6 +9,7 @@ export interface Definition {
   unit: Unit;
 }
 export interface Case {
+  title?: string;
   kind: "good" | "slow";
   number: string;
   category: string;
@@ -29,6 +30,7 @@ export interface Content {
   /** Not in reports filed before they told cases. */
   cases?: Case[];
   cases_rule?: string;
+  cases_covered?: { number: string; by: string }[];
   cases_struck?: { number: string; reason: string; by: string }[];
 }
 export const asContent = (content: Record<string, unknown>): Content => content as unknown as Content;
