@@ -11,7 +11,7 @@ from hotline.access import caller_is_sealed, sees_file
 from hotline.case import OPEN_PARTS, Case, Desk, begin_episode
 from hotline.casework import reopen
 from hotline.desk import act, take_up
-from hotline.desks import likeness
+from hotline.desks import text_search
 from hotline.intake import carries_others
 from hotline.ledger import text_digest
 from hotline.models import (
@@ -222,7 +222,9 @@ def _missing_elements(desk: Desk, case: Case) -> list[str]:
     if ticket.state in (State.ANSWERED, State.REFUSED, State.TRANSFERRED):
         elements["办理结果"] = bool(ticket.outcome)
     if ticket.state is State.CLOSED:
-        source = ticket.merged_into_id if ticket.merged_into_id and not case.assignments else ticket.id
+        # merged after it was dispatched, its own part was stopped: what was done is the main ticket's
+        merged = ticket.merged_into_id is not None and case.lead() is None
+        source = ticket.merged_into_id if merged else ticket.id
         replies = desk.session.execute(select(Reply).where(col(Reply.ticket_id) == source)).scalars().all()
         parts = (
             desk.session.execute(select(Assignment).where(col(Assignment.ticket_id) == source))
@@ -376,7 +378,7 @@ def keep_confidential(desk: Desk, number: str, order: ConfidentialOrder) -> Case
         raise OrderInvalid("该工单已为来电人保密。", article="15")
     case.ticket.confidential = True
     hide_ticket(desk, case)
-    likeness.note(desk.session, case.ticket)
+    text_search.note(desk.session, case.ticket)
     _keep_from_units(desk, case)
     order = conceal(desk, case, order)
     told = {"content_sha256": text_digest(case.ticket.title + "\n" + case.ticket.content)}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.world import World
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.survival.log"]
 
 # Machines are shared: no property is judged by the clock. In CI every run tries the same examples.
 settings.register_profile("shared", deadline=None)

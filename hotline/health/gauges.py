@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from hotline import calendars
+from hotline.storage.replica import Fitness, Standing
 from workflow.lifecycle import OPEN_STATES
 
 _WEEK: Final = timedelta(days=7)
@@ -117,6 +118,21 @@ def read(session: Session, folder: Path, at: datetime) -> Iterator[Gauge]:
         "Free space where attachments and keys are kept.",
         values={(): shutil.disk_usage(folder).free},
     )
+
+
+def of_replica(standing: Standing) -> Iterator[Gauge]:
+    """Whether reports are read at the replica, and how far it is behind."""
+    yield Gauge(
+        "hotline_replica_fit",
+        "Whether reports are read at the replica (1), or at the primary because it is unfit (0).",
+        values={(): float(standing.fitness is Fitness.FIT)},
+    )
+    if standing.behind is not None:
+        yield Gauge(
+            "hotline_replica_behind_seconds",
+            "How far the replica is behind the primary at most.",
+            values={(): standing.behind.total_seconds()},
+        )
 
 
 def _read(session: Session, counted: _Counted, values: dict[str, Any]) -> Gauge:

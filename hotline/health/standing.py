@@ -14,9 +14,10 @@ from hotline import calendars
 from hotline.health.findings import Finding, fault, fine, warning
 from hotline.models import Attachment
 from hotline.reporting import refresh
+from hotline.storage import partitions
 from hotline.storage.blobs import BlobStore
 from hotline.storage.store import alembic_config
-from workflow.deadlines import local_day
+from workflow.deadlines import CHINA, local_day
 from workflow.lifecycle import OPEN_STATES, WITH_UNITS
 from workflow.vocabulary import State
 
@@ -43,7 +44,7 @@ def look(session: Session, blobs: BlobStore, url: str, clock: Callable[[], datet
     at = clock()
     migrated = _migrations(session, url)
     yield migrated
-    yield _clock(session, clock)
+    yield _clock(session, clock, migrated=not migrated.advice)
     if migrated.advice:
         return
     yield _calendar(session, at)
@@ -67,7 +68,7 @@ def _migrations(session: Session, url: str) -> Finding:
     return fine(check, f"PostgreSQL {server}，结构 {now}")
 
 
-def _clock(session: Session, clock: Callable[[], datetime]) -> Finding:
+def _clock(session: Session, clock: Callable[[], datetime], *, migrated: bool) -> Finding:
     """How far the database's time lies outside the moment it was asked in: a slow answer is no wrong clock."""
     check = "时钟"
     asked = clock()
@@ -76,7 +77,17 @@ def _clock(session: Session, clock: Callable[[], datetime]) -> Finding:
     told = f"本机与数据库相差 {apart.total_seconds():.1f} 秒"
     if apart > _SKEW:
         return fault(check, told, "在两台机器上启用时间同步（chrony），期限以秒计，差错会记入台账。")
+    newest = session.execute(text(_NEWEST_TICKET)).scalar() if migrated else None
+    if newest is not None and newest - clock() > _SKEW:
+        return fault(
+            check,
+            f"最近一件工单登记于 {newest.astimezone(CHINA):%Y-%m-%d %H:%M:%S}（北京时间），晚于现在：时钟曾被拨快，或现在被拨慢。",
+            "启用时间同步（chrony）并核对现在的时间；在此之前登记的工单，到那一刻才能继续办理。",
+        )
     return fine(check, told)
+
+
+_NEWEST_TICKET: Final = "SELECT created_at FROM tickets ORDER BY id DESC LIMIT 1"
 
 
 def _calendar(session: Session, at: datetime) -> Finding:
@@ -208,6 +219,18 @@ def _notices(session: Session, at: datetime) -> Finding:
     return fine(check, "近七日没有失败")
 
 
+def _partitions(session: Session, at: datetime) -> Finding:
+    check = "分区"
+    how = "确认 hotline serve 或 hotline schedule 在运行，定时任务每小时补建；用 hotline partitions 查看。"
+    fallen = [cut.table for cut in partitions.CUTS if partitions.has_rest(session, cut)]
+    if fallen:
+        return warning(check, f"{'、'.join(fallen)} 有记录落在备用分区。", how)
+    missing = [cut.table for cut in partitions.CUTS if not partitions.is_ready(session, cut, at)]
+    if missing:
+        return warning(check, f"{'、'.join(missing)} 还没有下个月的分区。", how)
+    return fine(check, "下个月的分区已备好")
+
+
 def _figures(session: Session, _at: datetime) -> Finding:
     check = "统计"
     try:
@@ -248,4 +271,5 @@ _CHECKS: Final[tuple[Callable[[Session, datetime], Finding], ...]] = (
     _deliveries,
     _notices,
     _figures,
+    _partitions,
 )

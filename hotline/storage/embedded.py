@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -32,7 +33,14 @@ from hotline.storage.embedded_programs import Cluster, EmbeddedUnavailable, Runn
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["EmbeddedUnavailable", "find_or_start", "release", "stop", "stop_if_unused"]
+__all__ = [
+    "EmbeddedUnavailable",
+    "find_or_start",
+    "release",
+    "restart_if_died",
+    "stop",
+    "stop_if_unused",
+]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +54,9 @@ NOBODYS_NUMBER = 2**30
 
 PATIENCE = 120.0
 """Seconds to wait for another process's start, or for a server that repairs itself after a crash."""
+
+STOPPED = "postgres.stopped"
+"""Lies in the data folder while the server is down because somebody stopped it."""
 
 LONGEST_SOCKET_PATH = 103
 """Bytes: the shorter of macOS's 103 and Linux's 107."""
@@ -110,6 +121,19 @@ def release(data_dir: Path) -> bool:
             return _stop(home)
     finally:
         os.close(users)
+
+
+def restart_if_died(data_dir: Path) -> bool:
+    """Start the server again if it died (kill -9, out of memory, a full disk). Whether it was started; one that `stop` or `release`
+    ended stays so. Raises EmbeddedUnavailable."""
+    home = data_dir.expanduser().resolve()
+    if not _died(home):
+        return False
+    with _one_at_a_time(home):
+        if not _died(home):
+            return False
+        _start(cluster_of(home), CONFIGURATION)
+    return True
 
 
 def stop(data_dir: Path) -> bool:
@@ -245,6 +269,14 @@ def _answering(data: Path) -> Postmaster | None:
     return None
 
 
+def _died(home: Path) -> bool:
+    """Whether no server runs on that folder's data though nobody has stopped it."""
+    if (home / STOPPED).exists() or not (home / "postgres" / "PG_VERSION").exists():
+        return False
+    postmaster = _postmaster(home / "postgres")
+    return postmaster is None or not _is_postgres(postmaster.pid)
+
+
 def _postmaster(data: Path) -> Postmaster | None:
     """None if no server has announced itself; one that is only just starting names no socket yet."""
     try:
@@ -306,6 +338,7 @@ def _start(cluster: Cluster, configuration: Mapping[str, str]) -> Postmaster:
         _initialise(cluster)
     _write_configuration(cluster, configuration)
     _forget_stranger(cluster.data)
+    (cluster.home / STOPPED).unlink(missing_ok=True)
     journal = cluster.data / "server.log"
     if journal.exists() and journal.stat().st_size > 10 * 1024 * 1024:
         journal.replace(journal.with_suffix(".log.1"))
@@ -316,10 +349,11 @@ def _start(cluster: Cluster, configuration: Mapping[str, str]) -> Postmaster:
             break
         except EmbeddedUnavailable as error:
             told = _tail(journal)
-            # the workers of a killed server need a moment to let go of its memory
             if not tries_left or "shared memory" not in told.rpartition("FATAL")[2]:
                 raise EmbeddedUnavailable(f"服务器未能启动。{error}\n{told}") from error
-            time.sleep(0.5)
+            time.sleep(0.5)  # the workers of a killed server need a moment to let go of its memory
+            if tries_left <= 3:
+                _end_orphans(cluster.data)
     postmaster = _answering(cluster.data)
     if postmaster is None:
         raise EmbeddedUnavailable(f"服务器启动后即退出。\n{_tail(journal)}")
@@ -331,7 +365,12 @@ def _stop(home: Path) -> bool:
     postmaster = _postmaster(data)
     if postmaster is None or not _is_postgres(postmaster.pid):
         return False
-    run(cluster_of(home), "pg_ctl", ["-w", "-s", "-m", "fast", "-D", str(data), "stop"])
+    os.close(_open_as_owner(home / STOPPED))
+    try:
+        run(cluster_of(home), "pg_ctl", ["-w", "-s", "-m", "fast", "-D", str(data), "stop"])
+    except EmbeddedUnavailable:
+        (home / STOPPED).unlink(missing_ok=True)
+        raise
     if Path(postmaster.socket_folder) != data:
         with contextlib.suppress(OSError):
             Path(postmaster.socket_folder).rmdir()
@@ -415,6 +454,20 @@ def _forget_stranger(data: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             _, separator, rest = note.read_bytes().partition(b"\n")
             note.write_bytes(b"%d" % NOBODYS_NUMBER + separator + rest)
+
+
+def _end_orphans(data: Path) -> None:
+    """End the workers of a killed server that hang: they wait for one another, and would hold its memory for ever.
+
+    PostgreSQL works in its data folder, so they are told by that; the caller knows that their server is dead.
+    """
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            pid = int(folder.name)
+            if (folder / "cwd").readlink() == data and _is_postgres(pid):
+                title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                log.warning("ending a worker of the killed database: %s", title.strip())
+                os.kill(pid, signal.SIGKILL)
 
 
 def _tail(journal: Path) -> str:

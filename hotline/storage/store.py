@@ -1,27 +1,62 @@
 """The database: engine, migrations. One dialect, PostgreSQL 15 or later."""
 
+import logging
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, pool, text
+from sqlalchemy.engine import ExceptionContext
+
+from hotline.storage.patience import connect
+
+log = logging.getLogger(__name__)
+
+READ_ONLY_NOW: Final = "25006"
+"""read_only_sql_transaction: the server has become a standby, or the connection was made to one."""
+
+_GONE: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""After how long a server that vanished without a word is given up: 25 s where it is waited for, 15 s (in ms) where something was sent."""
 
 
-def make_engine(url: str, *, pool_size: int = 20) -> Engine:
-    """An engine for `url` (`postgresql+psycopg://…`, as `Settings.database_url` has it) with a pool of `pool_size` connections, session time zone UTC, a statement time-out of 60 s."""
-    return create_engine(
+def make_engine(url: str, *, pool_size: int = 20, reading: bool = False, patience: int = 10) -> Engine:
+    """An engine for `url` (`postgresql+psycopg://…`, as `Settings.database_url` has it) with a pool of `pool_size` connections, session time zone UTC, a statement time-out of 60 s.
+
+    With `reading`, every transaction is read-only. `patience`: seconds to wait for a connection, for each host the URL names. A server
+    that is gone, or that only reads now, empties the pool: one request fails, the next ones connect to the server that took its place.
+    """
+    options = "-c timezone=UTC -c statement_timeout=60000 -c lock_timeout=15000"
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=False,
         hide_parameters=True,  # an error names the statement, never what a caller said in it
         connect_args={
-            "options": "-c timezone=UTC -c statement_timeout=60000 -c lock_timeout=15000",
-            "connect_timeout": 10,
+            "options": f"{options} -c default_transaction_read_only=on" if reading else options,
+            "connect_timeout": patience,
             "application_name": "hotline",
+            **_GONE,
         },
     )
+    event.listen(engine, "do_connect", connect)
+    if not reading:
+        event.listen(engine, "handle_error", _forget_standby)
+    return engine
+
+
+def _forget_standby(failed: ExceptionContext) -> None:
+    """A connection to what is a standby now is as good as lost, and so are the others made at that time."""
+    if getattr(failed.original_exception, "sqlstate", None) == READ_ONLY_NOW:
+        failed.is_disconnect = True
 
 
 def migrations_folder() -> Path:
@@ -40,5 +75,23 @@ def alembic_config(url: str) -> Config:
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database at `url` to `revision`. Concurrent callers wait for each other."""
-    command.upgrade(alembic_config(url), revision)
+    """Bring the database at `url` to `revision`. Concurrent callers wait for each other.
+
+    A database that a newer program has already migrated is left as it is: during a rolling upgrade the older program goes on beside
+    the newer schema (docs/operations.md says what a migration must keep for that).
+    """
+    config = alembic_config(url)
+    if revision == "head" and (newer := _of_a_newer_program(url, config)):
+        log.warning("数据库结构 %s 比本程序新，未作改动：滚动升级期间可以如此，请尽快升级本程序", newer)
+        return
+    command.upgrade(config, revision)
+
+
+def _of_a_newer_program(url: str, config: Config) -> str | None:
+    """The revision the database is at, if this program does not know it."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    engine = create_engine(url, poolclass=pool.NullPool, hide_parameters=True)
+    with engine.connect() as connection:
+        there = connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar_one()
+        now = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if there else None
+    return now if now is not None and now not in known else None

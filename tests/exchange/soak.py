@@ -295,12 +295,12 @@ def _hurry(soak: Soak) -> None:
     """Cut the waits after failures, which are longer than any lease, to a second; those of open breakers too."""
     while not soak.stopping.wait(1):
         with soak.world.engine.begin() as connection:
-            connection.execute(text(_SOON))
-            connection.execute(text(_BREAKERS))
+            connection.execute(text(SOON))
+            connection.execute(text(BREAKERS))
 
 
-_SOON = "UPDATE lanes SET next_at = now() + interval '1 s' WHERE next_at > now() + interval '13 s'"
-_BREAKERS = "UPDATE subscriptions SET closed_until = now() + interval '1 s' WHERE closed_until > now() + interval '5 s'"
+SOON = "UPDATE lanes SET next_at = now() + interval '1 s' WHERE next_at > now() + interval '13 s'"
+BREAKERS = "UPDATE subscriptions SET closed_until = now() + interval '1 s' WHERE closed_until > now() + interval '5 s'"
 
 
 def _wait_until_delivered(soak: Soak) -> None:

@@ -220,3 +220,25 @@ def test_root_without_useradd_is_told_what_to_do(data_dir: Path, monkeypatch: py
     monkeypatch.setattr("hotline.storage.embedded_programs.shutil.which", lambda *_args, **_kwargs: None)
     with pytest.raises(EmbeddedUnavailable, match=r"useradd.*HOTLINE_DATABASE_URL"):
         embedded.find_or_start(data_dir)
+
+
+def test_a_server_that_died_is_started_again_and_one_that_was_stopped_is_not(data_dir: Path) -> None:
+    user = start_user(data_dir)
+    url = told_url(user)
+    connect(url).execute("CREATE TABLE kept AS SELECT 1 AS one").connection.close()
+    died = server_pid(data_dir)
+    assert not embedded.restart_if_died(data_dir)
+    os.kill(died, signal.SIGKILL)
+    end = time.monotonic() + 30
+    while not embedded.restart_if_died(data_dir):
+        assert time.monotonic() < end, "nobody notices that it died"
+        time.sleep(0.05)
+    assert server_pid(data_dir) != died
+    with connect(url) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    assert embedded.stop(data_dir)
+    assert not embedded.restart_if_died(data_dir)
+    assert not (data_dir / "postgres" / "postmaster.pid").exists()
+    connect(embedded.find_or_start(data_dir, configuration=QUICK)).close()
+    assert not (data_dir / embedded.STOPPED).exists()
+    leave(user)

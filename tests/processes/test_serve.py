@@ -19,6 +19,7 @@ from hotline.models import Ticket
 from hotline.storage.store import make_engine
 from tests.api.refusals import new_ticket, problem
 from tests.processes.hotlines import Served, free_port, serving
+from tests.survival.log import Log
 from tests.world import World, build
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_the_closed_loop_and_the_end(engine: Engine, database_url: str, tmp_path
         assert "Traceback" not in house.process.log.read_text()
 
 
-def test_of_fifty_clients_with_one_act_exactly_one_wins(house: House) -> None:
+def test_of_fifty_clients_with_one_act_exactly_one_wins(house: House, survival_log: Log) -> None:
     clients = [house.client() for _ in range(CLIENTS)]
     number = done(clients[0], house, "/tickets", "agent", new_ticket())["number"]
     orders = [{"lead": unit} for unit in ("ZJJ", "JTJ", "CGJ", "HZQ")]
@@ -130,6 +131,9 @@ def test_of_fifty_clients_with_one_act_exactly_one_wins(house: House) -> None:
         ticket = session.execute(select(Ticket).where(col(Ticket.number) == number)).scalar_one()
         assert [e.act for e in ledger.entries_of(session, ticket.id)] == ["accept", "dispatch"]
     chains_hold(house.engine)
+    survival_log(
+        "fifty clients, one act", clients=CLIENTS, won=counted[200], refused=counted[409] + counted[412]
+    )
     for client in clients:
         client.close()
 

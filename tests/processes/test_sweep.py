@@ -14,12 +14,14 @@ import pytest
 from sqlalchemy import Engine, func, select, text
 from sqlmodel import Session, col
 
-from hotline import casework, intake, ledger, supervision
-from hotline.models import Clock, LedgerEntry, OutboxEvent, Reminder, Ticket
+from hotline import casework, intake, supervision
+from hotline.models import Clock, LedgerEntry
 from hotline.orders import AcceptOrder, DispatchOrder
 from tests.processes.hotlines import PATIENCE, Process, start
+from tests.survival.lapses import chains_hold, each_lapse_once, each_reminder_once, notices_about_tickets
+from tests.survival.log import Log
 from tests.world import World, build, china, demand
-from workflow.vocabulary import Act, ClockKind, Matter, Party
+from workflow.vocabulary import Act, ClockKind, Matter
 
 pytestmark = pytest.mark.processes
 SWEEPERS = 3
@@ -115,7 +117,7 @@ def settled(engine: Engine, seconds: float = 60) -> None:
 
 
 def test_killed_sweepers_stamp_each_lapse_once_and_remind_once(
-    engine: Engine, database_url: str, tmp_path: Path
+    engine: Engine, database_url: str, tmp_path: Path, survival_log: Log
 ) -> None:
     world = build(engine, tmp_path)
     fill(world, 600, commit_every=100)
@@ -129,74 +131,11 @@ def test_killed_sweepers_stamp_each_lapse_once_and_remind_once(
                 break
     assert len(kills) >= 3
     assert sum(kills) >= 1, "no sweeper died amid a transaction"
-    _each_lapse_once(engine)
-    _each_reminder_once(engine)
-    _chains_hold(engine)
-
-
-def _each_lapse_once(engine: Engine) -> None:
-    with Session(engine) as session:
-        clocks = session.execute(select(Clock)).scalars().all()
-        lapses = session.execute(select(LedgerEntry).where(col(LedgerEntry.act) == "lapse")).scalars().all()
-        told = session.execute(
-            select(col(OutboxEvent.ticket_id), func.count())
-            .where(col(OutboxEvent.type) == "clock.lapsed")
-            .group_by(col(OutboxEvent.ticket_id))
-        )
-        events = Counter({row[0]: row[1] for row in told})
-    running = [c for c in clocks if c.met_at is None and c.voided_at is None]
-    assert len(running) > 1000
-    assert all(c.lapsed_at == c.due_at for c in running)
-    expected = Counter(
-        (c.ticket_id, c.kind.value, c.assignment_id, c.episode_no, c.due_at)
-        for c in clocks
-        if c.lapsed_at is not None and (c.duty or c.party is Party.CITIZEN)
-    )
-    recorded = Counter(
-        (
-            e.ticket_id,
-            e.payload["clock"]["kind"],
-            e.payload["clock"]["assignment"],
-            e.payload["clock"]["episode_no"],
-            e.effective_at,
-        )
-        for e in lapses
-    )
-    assert set(expected.values()) == {1}
-    assert recorded == expected
-    assert events == Counter(key[0] for key in expected.elements())
-
-
-def _notices_about_tickets(session: Session) -> list[Reminder]:
-    """All but those about a platform's own reports (art. 27), which lapse in these months too."""
-    notices = session.execute(select(Reminder)).scalars()
-    return [notice for notice in notices if all("number" in item for item in notice.clocks)]
-
-
-def _each_reminder_once(engine: Engine) -> None:
-    """Every lapsed duty stands in exactly one notice, at the highest rung: all of the ladder had passed."""
-    with Session(engine) as session:
-        duties = select(Clock).where(
-            col(Clock.duty), col(Clock.lapsed_at).is_not(None), col(Clock.met_at).is_(None)
-        )
-        clocks = session.execute(duties).scalars().all()
-        numbers = {row[0]: row[1] for row in session.execute(select(col(Ticket.id), col(Ticket.number)))}
-        notices = _notices_about_tickets(session)
-        entries = session.execute(
-            select(LedgerEntry).where(col(LedgerEntry.act) == Act.REMIND.value)
-        ).scalars()
-        recorded = Counter((e.ticket_id, e.payload["kind"], e.payload["rung"]) for e in entries)
-    owed = Counter((numbers[c.ticket_id], c.kind.value) for c in clocks if c.voided_at is None)
-    listed = Counter((item["number"], item["kind"]) for notice in notices for item in notice.clocks)
-    assert listed == owed
-    assert recorded == Counter((c.ticket_id, c.kind.value, 3) for c in clocks if c.voided_at is None)
-
-
-def _chains_hold(engine: Engine) -> None:
-    with Session(engine) as session:
-        for ticket in session.execute(select(Ticket)).scalars():
-            entries = ledger.entries_of(session, ticket.id)
-            assert ledger.verify(ticket.number, ticket.ledger_head, ticket.ledger_seq, entries) == []
+    lapsed = each_lapse_once(engine)
+    assert lapsed > 1000
+    each_reminder_once(engine)
+    chains_hold(engine)
+    survival_log("sweepers killed", kills=len(kills), amid_a_transaction=sum(kills), lapses=lapsed)
 
 
 def test_after_an_outage_of_months_each_unit_gets_one_notice_not_a_storm(
@@ -211,7 +150,7 @@ def test_after_an_outage_of_months_each_unit_gets_one_notice_not_a_storm(
     again = start(tmp_path / "data", database_url, "schedule", "--once")
     assert again.popen.wait(PATIENCE) == 0
     with Session(engine) as session:
-        notices = _notices_about_tickets(session)
+        notices = notices_about_tickets(session)
         units = {n.unit_id for n in notices}
         lapsed = session.execute(
             select(func.count()).where(col(Clock.lapsed_at).is_not(None), col(Clock.duty))
@@ -219,8 +158,8 @@ def test_after_an_outage_of_months_each_unit_gets_one_notice_not_a_storm(
     assert units == {None, *(world.units[code] for code in LEADS)}
     assert len(notices) <= 2 * len(units)
     assert sum(len(n.clocks) for n in notices) == lapsed == 400
-    _each_reminder_once(engine)
-    _chains_hold(engine)
+    each_reminder_once(engine)
+    chains_hold(engine)
 
 
 def test_each_rung_of_the_ladder_is_climbed_once_however_many_sweep(world: World, engine: Engine) -> None:
@@ -252,4 +191,4 @@ def test_each_rung_of_the_ladder_is_climbed_once_however_many_sweep(world: World
         )
         assert rungs == Counter((c.ticket_id, rung) for c in clocks for rung in range(4))
         assert all(c.next_rung_at is None and c.due_at == c.original_due_at for c in clocks)
-    _chains_hold(engine)
+    chains_hold(engine)
