@@ -21,7 +21,7 @@ from knowledge_base import articles, telling
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act
 
-router = APIRouter(prefix="/tickets", tags=["工单"])
+router = APIRouter(prefix="/api/v1/tickets", tags=["工单"])
 
 _NUMBER = Path(
     description="工单编号，15 位数字，可带空格", pattern=r"^[0-9 \-]{15,25}$", examples=["012611210000425"]

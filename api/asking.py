@@ -18,7 +18,7 @@ from knowledge_base.orders import ArticleOrder
 from knowledge_base.rendering import as_text
 from workflow.vocabulary import QuestionState, RecallReason
 
-router = APIRouter(tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["知识库"], responses=PROBLEMS)
 
 # --- call-backs (art. 28) ----------------------------------------------------------------------------------------------
 

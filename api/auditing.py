@@ -22,7 +22,7 @@ from hotline.organisation import Platform
 from workflow.errors import NotFound, OutOfSight
 from workflow.vocabulary import AlertKind, AuditKind, PersonalField, Purpose, Retention
 
-router = APIRouter(tags=["审计"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["审计"], responses=PROBLEMS)
 KeyAbove = Annotated[int | None, Query(ge=1, le=2**62, description="上一页返回的 next")]
 
 

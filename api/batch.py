@@ -17,7 +17,7 @@ from hotline.shapes import ActResult
 from workflow.errors import OrderInvalid, RuleBroken
 from workflow.vocabulary import Act
 
-router = APIRouter(tags=["工单"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["工单"], responses=PROBLEMS)
 
 MOST: Final = 100
 _ROUTES: Final = {route.act: route for route in ACT_ROUTES}

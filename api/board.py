@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
-from api.wiring import ReadDep
+from api.wiring import LaggingDep
 from hotline.desks import board
 
-router = APIRouter(tags=["督办"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["督办"], responses=PROBLEMS)
 
 Query = dict[str, str | list[str]]
 _QUERY = "原样作为 GET /tickets 的查询条件，即得到该数所指的工单"
@@ -73,7 +73,7 @@ class BoardView(BaseModel):
 
 
 @router.get("/board", summary="督办看板", operation_id="board", response_model=BoardView)
-def read_board(edge: ReadDep) -> BoardView:
+def read_board(edge: LaggingDep) -> BoardView:
     """What is owed, late and waiting among the tickets the actor sees, by unit and by day (art. 14(8), 27)."""
     calendar = edge.calendars().of(edge.actor.platform_id)
-    return BoardView.model_validate(asdict(board.board(edge.session, edge.actor, calendar, edge.at)))
+    return BoardView.model_validate(asdict(board.board(edge.session, edge.actor, calendar, edge.as_of)))

@@ -14,7 +14,7 @@ from hotline.privacy import unsealing
 from hotline.shapes import TicketLine
 from workflow.vocabulary import PersonalField
 
-router = APIRouter(tags=["来电人信息"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["来电人信息"], responses=PROBLEMS)
 
 
 class UnsealingView(BaseModel):

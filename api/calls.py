@@ -13,7 +13,7 @@ from hotline.privacy.masking import mask_phone
 from hotline.shapes import TicketLine
 from workflow.vocabulary import CallState
 
-router = APIRouter(prefix="/calls", tags=["来电"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/calls", tags=["来电"], responses=PROBLEMS)
 
 
 class CallView(BaseModel):

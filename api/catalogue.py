@@ -17,7 +17,7 @@ from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import cleaner
 from workflow.errors import OrderInvalid
 
-router = APIRouter(tags=["派单目录"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["派单目录"], responses=PROBLEMS)
 _FILE_MOST = 4 * 1024 * 1024
 
 

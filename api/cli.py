@@ -20,6 +20,7 @@ from api import (
     cli_keys,
     cli_knowledge,
     cli_notify,
+    cli_partitions,
     cli_people,
     cli_reports,
 )
@@ -61,6 +62,7 @@ app.add_typer(cli_reports.reports_app, name="reports")
 app.command("hotspots")(cli_assessment.hotspots)
 app.add_typer(cli_assessment.assessment_app, name="assessment")
 app.add_typer(cli_notify.notify_app, name="notify")
+app.add_typer(cli_partitions.partitions_app, name="partitions")
 app.command("conceal")(cli_keys.conceal)
 app.command("doctor")(cli_doctor.doctor)
 app.command("subject-report")(cli_keys.subject_report)

@@ -13,7 +13,7 @@ from hotline.orders import Code
 from hotline.people import personnel
 from workflow.vocabulary import Role
 
-router = APIRouter(tags=["人员管理"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["人员管理"], responses=PROBLEMS)
 
 MOST_LOOKED_THROUGH: Final = 3000
 """People weighed for one look; who administers more types a login."""

@@ -16,7 +16,7 @@ from hotline.access import Actor
 from hotline.exchange import feed
 from hotline.exchange.envelopes import Envelope, encoded, envelope
 
-router = APIRouter(tags=["事件订阅"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["事件订阅"], responses=PROBLEMS)
 
 LONGEST_WAIT: Final = 25
 _LOOK_SECONDS: Final = 0.2

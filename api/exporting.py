@@ -17,7 +17,7 @@ from hotline.organisation import OrgUnit, Platform
 from workflow.deadlines import CHINA
 from workflow.vocabulary import ExportState, PersonalField, Purpose
 
-router = APIRouter(prefix="/exports", tags=["数据导出"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/exports", tags=["数据导出"], responses=PROBLEMS)
 
 
 class ExportView(BaseModel):

@@ -3,12 +3,12 @@
 A row speaks of roles only; which tickets somebody sees is `hotline.access.visible_to`, which move is legal `workflow.lifecycle`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from fastapi import FastAPI
 
+from api.routes import operations
 from hotline.access import OPENS, Actor
 from hotline.exporting.exports import ASKERS
 from knowledge_base.articles import CHECKERS, WRITERS
@@ -225,6 +225,7 @@ GRANTS: Final[dict[str, Grant]] = {
         name: Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS)
         for name in (
             *("save_report_view", "draft_report", "review_report", "strike_case"),
+            "cover_words",
             *("file_report", "restate_report"),
         )
     },
@@ -234,14 +235,17 @@ GRANTS: Final[dict[str, Grant]] = {
         for name in ("read_indicator_system", "list_assessments", "read_assessment", "list_exclusions")
     },
     "apply_exclusion": Grant(UNIT_STAFF | {R.SUPERVISOR}, Scope.REPORTS),
+    "revoke_exclusion": Grant(UNIT_STAFF | {R.SUPERVISOR}, Scope.REPORTS),
     "appeal_assessment": Grant(frozenset({R.UNIT_LEAD}), Scope.REPORTS),
     **{
         name: Grant(frozenset({R.SUPERVISOR}), Scope.REPORTS)
         for name in (
             *("save_indicator_system", "draft_assessment", "compute_assessment", "publish_assessment"),
             *("finalise_assessment", "decide_assessment_appeal", "decide_exclusion", "draw_sample"),
+            *("enter_points", "confirm_points"),
         )
     },
+    "list_points": Grant(frozenset({R.SUPERVISOR, R.AUDITOR}), Scope.REPORTS),
     "list_samples": Grant(frozenset({R.SUPERVISOR, R.REVIEWER, R.AUDITOR}), Scope.REPORTS),
     "read_sample": Grant(frozenset({R.SUPERVISOR, R.REVIEWER, R.AUDITOR}), Scope.REPORTS),
     "record_finding": Grant(frozenset({R.SUPERVISOR, R.REVIEWER}), Scope.REPORTS),
@@ -309,17 +313,10 @@ def check(operation: str, actor: Actor, owed: str | None) -> None:
         )
 
 
-def operations(app: FastAPI) -> Iterable[str]:
-    """Every operation of the OpenAPI document."""
-    for item in app.openapi()["paths"].values():
-        for operation in item.values():
-            yield operation["operationId"]
-
-
 def check_complete(app: FastAPI) -> None:
     """Refuse to start with an operation nobody decided about, or a row for none. Raises `LookupError` naming them."""
     known = set(GRANTS) | PUBLIC
-    found = set(operations(app))
+    found = {each.id for each in operations(app)}
     if found - known:
         raise LookupError(f"operations without a grant: {sorted(found - known)}")
     if set(GRANTS) - found:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
-from api.wiring import Edge, EdgeDep, ReadDep, with_example
+from api.wiring import Edge, EdgeDep, LaggingDep, ReadDep, with_example
 from hotline.hotspots import runs, seasons
 from hotline.hotspots.runs import HotspotOrder
 from hotline.hotspots.tables import Hotspot, HotspotRun
@@ -18,7 +18,7 @@ from hotline.shapes import TicketLine
 from workflow.deadlines import local_day
 from workflow.vocabulary import HotspotKind
 
-router = APIRouter(prefix="/hotspots", tags=["热点"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/hotspots", tags=["热点"], responses=PROBLEMS)
 
 
 class HotspotRunLine(BaseModel):
@@ -143,7 +143,7 @@ def find_hotspots(order: HotspotOrder, edge: EdgeDep) -> Response:
 
 
 @router.get("/seasons", summary="时令表", operation_id="read_seasons", response_model=SeasonsView)
-def read_seasons(edge: ReadDep, weeks: Annotated[int, Query(ge=1, le=26)] = 8) -> SeasonsView:
+def read_seasons(edge: LaggingDep, weeks: Annotated[int, Query(ge=1, le=26)] = 8) -> SeasonsView:
     """Which categories rise in the coming weeks, by past years' counts: what can be done before anybody calls (未诉先办)."""
     told = seasons.coming(edge.session, sorted(edge.actor.platform_ids), local_day(edge.at), weeks=weeks)
     return SeasonsView(rule=seasons.RULE, items=[SeasonView(**asdict(each)) for each in told])
@@ -164,7 +164,7 @@ def read_hotspots(run: Annotated[KeyPath, Path()], edge: ReadDep) -> HotspotRunW
     response_model=HotspotTickets,
 )
 def hotspot_tickets(
-    hotspot: Annotated[KeyPath, Path()], query: Annotated[KeyPage, Query()], edge: ReadDep
+    hotspot: Annotated[KeyPath, Path()], query: Annotated[KeyPage, Query()], edge: LaggingDep
 ) -> HotspotTickets:
     """The tickets behind a finding that the actor sees, in keyset pages."""
     rows, following = runs.tickets_of(

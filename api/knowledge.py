@@ -30,7 +30,7 @@ from knowledge_base.views import (
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import ArticleKind, KnowledgeStep, Relation, VersionState
 
-router = APIRouter(prefix="/knowledge", tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/knowledge", tags=["知识库"], responses=PROBLEMS)
 
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 ARTICLE_EXAMPLE = {

@@ -15,7 +15,7 @@ from knowledge_base.batches import StepBatch
 from workflow.errors import RuleBroken
 from workflow.vocabulary import VersionState
 
-router = APIRouter(prefix="/knowledge", tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/knowledge", tags=["知识库"], responses=PROBLEMS)
 
 
 class SteppedRow(BaseModel):

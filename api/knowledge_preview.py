@@ -9,7 +9,7 @@ from hotline.orders import Demanded, Order
 from knowledge_base import rendering
 from knowledge_base.orders import Guide
 
-router = APIRouter(prefix="/knowledge", tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/knowledge", tags=["知识库"], responses=PROBLEMS)
 
 
 class PreviewOrder(Order):

@@ -16,7 +16,7 @@ from hotline.letters.tables import Letter
 from hotline.orders import KeyPath
 from workflow.vocabulary import AuditKind, ReminderForm
 
-router = APIRouter(prefix="/letters", tags=["督办"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/letters", tags=["督办"], responses=PROBLEMS)
 
 
 class LetterView(BaseModel):

@@ -12,7 +12,7 @@ from hotline.privacy.concealment import cleaner
 from hotline.shapes import TicketLine
 from workflow.vocabulary import Likely
 
-router = APIRouter(tags=["工单"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["工单"], responses=PROBLEMS)
 _EXCERPT = 120
 
 

@@ -25,7 +25,7 @@ from hotline.exchange import feed, live, presence
 from hotline.people.standing import Shown, shown, standings
 from workflow.vocabulary import Presence, State
 
-router = APIRouter(tags=["实时更新"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["实时更新"], responses=PROBLEMS)
 
 HEARTBEAT_SECONDS: Final = 15.0
 LONGEST_SECONDS: Final = 3600

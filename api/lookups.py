@@ -19,7 +19,7 @@ from hotline.organisation import Area, Category, OrgUnit, Platform
 from hotline.reference import area_prefix
 from workflow.vocabulary import Level, UnitKind
 
-router = APIRouter(tags=["词汇与日历"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["词汇与日历"], responses=PROBLEMS)
 
 _UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {
     304: {"description": "自上次（If-None-Match）以来没有变化"}

@@ -26,7 +26,7 @@ from hotline.people.sessions import SECOND_FACTOR_ROLES
 from workflow.errors import AccessRefused
 from workflow.vocabulary import STAFF, Role, Scope
 
-router = APIRouter(tags=["接口客户端"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["接口客户端"], responses=PROBLEMS)
 
 ClientName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._\-]{2,59}$")]
 NamePath = Annotated[

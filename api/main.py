@@ -4,9 +4,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
+from anyio import CapacityLimiter, move_on_after, to_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
@@ -24,6 +24,7 @@ from api import (
     catalogue,
     colleagues,
     console,
+    entered_points,
     events,
     exclusions,
     exporting,
@@ -67,6 +68,7 @@ from hotline.office import open_office
 from hotline.people.oidc import REASONS
 from hotline.privacy.rotation import check_ring
 from hotline.settings import Settings
+from hotline.storage.replica import open_replica
 from hotline.storage.store import make_engine
 
 log = logging.getLogger("hotline.api")
@@ -75,7 +77,8 @@ BODY_LIMIT_SLACK = 1024 * 1024
 
 def make_runtime(settings: Settings, url: str, clock: Callable[[], datetime] = system_clock) -> Runtime:
     """A process's runtime on the database at `url`. Raises `KeyRingBroken` where its key ring is not that database's."""
-    runtime = Runtime(settings, make_engine(url), open_office(settings), clock)
+    replica = open_replica(settings.replica_url, settings.replica_lag_seconds)
+    runtime = Runtime(settings, make_engine(url), open_office(settings), clock, replica)
     check_ring(runtime.engine, runtime.office.sealer)
     return runtime
 
@@ -121,6 +124,8 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
         scheduler.count_refusals(runtime)
         runtime.library.close()
         runtime.engine.dispose()
+        if runtime.replica is not None:
+            runtime.replica.close()
 
     app = FastAPI(
         title="12345 政务服务便民热线工单引擎",
@@ -132,13 +137,16 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        webhooks=webhooks.described(),
         separate_input_output_schemas=False,
     )
     app.state.runtime = runtime
     problems.install(app)
-    app.include_router(_v1())
-    webhooks.describe(app)
-    app.include_router(_health(runtime))
+    # The routes themselves, not `include_router`: that would make each of them anew for every app of a process, keep both, and look
+    # for the fitting one through every level of routers with each request.
+    for part in _PARTS:
+        app.router.routes.extend(part.router.routes)
+    app.router.routes.extend(_health(runtime).routes)
     console.install(app)
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
     grants.check_complete(app)
@@ -147,47 +155,17 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
     return app
 
 
-@cache
-def _v1() -> APIRouter:
-    """Every route under /api/v1, put together once a process."""
-    v1 = APIRouter(prefix="/api/v1")
-    for part in (
-        searching.router,
-        asking.router,
-        syncing.router,
-        knowledge_batches.router,
-        knowledge_preview.router,
-        knowledge.router,
-    ):  # the last names articles
-        v1.include_router(part)
-    signing_in = (session.router, oidc.router, machines.router)
-    watched = (auditing.router, exporting.router)
-    for part in (
-        acts.router,
-        tickets.router,
-        reference.router,
-        supervising.router,
-        letters.router,
-        board.router,
-        *signing_in,
-        *watched,
-    ):
-        v1.include_router(part)
-    desks = (lookups.router, calls.router, likeness.router, catalogue.router, worklists.router, public.router)
-    for part in (people.router, colleagues.router, structure.router, callers.router, *desks):
-        v1.include_router(part)
-    for part in (
-        hotspots.router,
-        assessment.router,
-        exclusions.router,
-        reports.router,
-        report_printing.router,
-        report_filing.router,
-    ):  # the first names what is no report's key
-        v1.include_router(part)
-    for part in (subscriptions.router, notifying.router, events.router, live.router, batch.router):
-        v1.include_router(part)
-    return v1
+_SIGNING_IN = (session, oidc, machines)
+_KNOWLEDGE = (searching, asking, syncing, knowledge_batches, knowledge_preview)
+_REPORTING = (hotspots, assessment, exclusions, entered_points, reports)
+_DESKS = (lookups, calls, likeness, catalogue, worklists, public)
+_OFFICE = (auditing, exporting, people, colleagues, structure, callers)
+_PARTS = (
+    *(acts, tickets, *_KNOWLEDGE, knowledge, reference, supervising, letters, board, *_SIGNING_IN),
+    *(*_OFFICE, *_DESKS, *_REPORTING, report_printing, report_filing),
+    *(subscriptions, notifying, events, live, batch),
+)
+"""The modules whose routes are under /api/v1. The first route that fits is taken: what has a name comes before what is named by a key."""
 
 
 _DESCRIPTION = """
@@ -197,6 +175,7 @@ _DESCRIPTION = """
 * **重试**：POST 带 `Idempotency-Key`，七天内同一请求得到首次的结果。
 * **错误**：RFC 9457 `application/problem+json`，`detail` 为中文说明，`article` 为依据的条款，`field` 为出错的字段。
 * **事件**：订阅后按 Standard Webhooks 签名推送（见 `webhooks`），没有服务器的可用 `GET /events` 拉取，两者内容相同。
+* **副本**：统计、看板的回答带 `X-As-Of` 的，由只读副本读出，不早于所示时刻；其余一律为最新。
 * **时间**：一律带时区；期限按国务院放假安排的工作日计算，可取《期限证明》。
 """
 
@@ -225,26 +204,43 @@ def _documented(generated: Callable[[], dict[str, Any]]) -> Callable[[], dict[st
     return document
 
 
+_READY_WITHIN: Final = 3.0
+"""Seconds the database has to answer whoever asks whether this process is ready."""
+
+
+def _not_ready() -> JSONResponse:
+    return JSONResponse({"status": "unavailable", "detail": "数据库不可用或尚未迁移"}, status_code=503)
+
+
 def _health(runtime: Runtime) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """The process lives."""
+    async def healthz() -> dict[str, str]:
+        """The process lives, whatever its threads wait for."""
         return {"status": "ok"}
 
-    @router.get("/readyz")
-    def readyz() -> JSONResponse:
-        """The database answers and is migrated."""
+    def look() -> JSONResponse:
+        """The database answers and is migrated; with a replica, whether reports are read there. Without it they are read at the primary."""
+        replica: dict[str, str] = {}
         try:
             with runtime.engine.connect() as connection:
                 version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+                if runtime.replica is not None:
+                    replica = {"replica": runtime.replica.look(connection).fitness.value}
         except SQLAlchemyError as error:
             log.warning("not ready: %s", type(error).__name__)
-            return JSONResponse(
-                {"status": "unavailable", "detail": "数据库不可用或尚未迁移"}, status_code=503
-            )
-        return JSONResponse({"status": "ready", "migration": version})
+            return _not_ready()
+        return JSONResponse({"status": "ready", "migration": version} | replica)
+
+    looking = CapacityLimiter(2)
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """What `look` finds, in bounded time: a database that hangs is none."""
+        with move_on_after(_READY_WITHIN):
+            return await to_thread.run_sync(look, abandon_on_cancel=True, limiter=looking)
+        return _not_ready()
 
     told = metrics.Exposition(runtime)
 

@@ -147,6 +147,8 @@ class Exposition:
                 with Session(self._runtime.engine) as session:
                     folder, at = self._runtime.settings.data_dir, self._runtime.clock()
                     self._found = list(gauges.read(session, folder, at))
+                    if self._runtime.replica is not None:
+                        self._found += gauges.of_replica(self._runtime.replica.look(session.connection()))
                 self._read_at = time.monotonic()
             return self._found
 

@@ -36,7 +36,7 @@ from hotline.notifying.senders import open_senders
 from hotline.people import personnel
 from workflow.vocabulary import Means, NoticeState
 
-router = APIRouter(tags=["通知"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["通知"], responses=PROBLEMS)
 
 Label = Annotated[o.Line, StringConstraints(max_length=100)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]

@@ -17,7 +17,7 @@ from hotline.people import oidc, signing_in
 from hotline.people.oidc import Provider, ProviderRefused
 from workflow.vocabulary import AuditKind
 
-router = APIRouter(prefix="/oidc", tags=["登录"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/oidc", tags=["登录"], responses=PROBLEMS)
 _COOKIE = "hotline-oidc"
 _REDIRECT: dict[int | str, dict[str, Any]] = {
     302: {

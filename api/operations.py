@@ -7,11 +7,12 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from sqlalchemy import Engine, select
@@ -37,6 +38,8 @@ from knowledge_base import questions, recalls
 from workflow.deadlines import CHINA
 from workflow.errors import NotFound, OrderInvalid
 from workflow.vocabulary import Act, Party, Role
+
+log = logging.getLogger("hotline")
 
 
 def now() -> datetime:
@@ -84,6 +87,27 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+_DATABASE_WATCHED: Final = 1.0
+"""Seconds between two looks whether the embedded database still runs."""
+
+
+def _keep_database(settings: Settings) -> None:
+    """Where the database is the embedded one: start it again within seconds if it dies, as long as this process lives."""
+    if settings.database_url is not None:
+        return
+
+    def watch() -> None:
+        while True:
+            time.sleep(_DATABASE_WATCHED)
+            try:
+                if embedded.restart_if_died(settings.data_dir):
+                    log.warning("the embedded database had died and was started again")
+            except (embedded.EmbeddedUnavailable, OSError) as error:
+                log.warning("the embedded database has died and does not start: %s", error)
+
+    threading.Thread(target=watch, name="embedded database", daemon=True).start()
+
+
 def serve(
     host: str | None, port: int | None, workers: int, *, demo: bool, tick: bool, say: Callable[[str], None]
 ) -> None:
@@ -101,6 +125,7 @@ def serve(
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
     # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _keep_database(settings)
     if workers == 1:
         app = app_factory.create_app(app_factory.make_runtime(settings, url), ticking=tick)
         uvicorn.run(app, host=address, port=at_port, **_server_options(settings))
@@ -109,6 +134,9 @@ def serve(
         os.environ |= {
             "HOTLINE_DATABASE_URL": url,
             "HOTLINE_TICKING": "1" if tick else "0",
+            "MALLOC_ARENA_MAX": os.environ.get(
+                "MALLOC_ARENA_MAX", "2"
+            ),  # glibc keeps memory apart for each of 60 threads otherwise
             "PROMETHEUS_MULTIPROC_DIR": counts,
         }
         uvicorn.run(
@@ -131,7 +159,7 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "access_log": False,
         "log_config": None,
-        "timeout_graceful_shutdown": 2,
+        "timeout_graceful_shutdown": settings.drain_seconds,
     }
 
 
@@ -160,6 +188,7 @@ def schedule(say: Callable[[str], None]) -> None:
     settings = load_settings()
     configure_logging(settings)
     runtime = app_factory.make_runtime(settings, prepare(settings))
+    _keep_database(settings)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -255,6 +284,8 @@ _SYSTEM_ACTS = {
     "calendar_move": "日历变动",
     "evaluated": "来电人评价",
     "appealed": "来电人异议",
+    "excluded": "剔除",
+    "exclusion_revoked": "撤销剔除",
     recalls.LISTED: "列入更正回访",
     recalls.SETTLED: "更正回访",
 }

@@ -58,7 +58,7 @@ def compute(platform: str, period: str, unit: str | None) -> tuple[dict[str, Any
     """The points of a period as data and as text."""
     within, at = parse(period), now()
     check_over(local_day(at), within.last)
-    with opened() as (engine, _), Session(engine) as session:
+    with opened(reading=True) as (engine, _), Session(engine) as session:
         refresh.check_current(session)
         mine = _platform(session, platform)
         version, system = in_force(session, mine.id)
@@ -82,7 +82,7 @@ def sample(platform: str, period: str, size: int, seed: str | None) -> tuple[dic
     """The tickets a seed draws, as data and as text."""
     within = parse(period)
     check_over(local_day(now()), within.last)
-    with opened() as (engine, _), Session(engine) as session:
+    with opened(reading=True) as (engine, _), Session(engine) as session:
         mine = _platform(session, platform)
         population = samples.population(session, mine.id, within.first, within.last)
     used = seed or samples.usual_seed(mine.code, within.first, within.last)

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from api import operations_audit
 from api.operations import database_url, now
-from hotline.health import machine, standing
+from hotline.health import machine, replication, standing
 from hotline.health.findings import Finding, Level, fault, fine
 from hotline.settings import Settings, load_settings
 from hotline.storage.blobs import BlobStore
@@ -62,6 +62,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             session.connection(execution_options={"postgresql_readonly": True})
             blobs = BlobStore(settings.data_dir / "blobs", settings.attachment_max_bytes)
             yield from standing.look(session, blobs, url, now)
+            yield from replication.look(session, settings)
         engine.dispose()
     except (SQLAlchemyError, RuleBroken, OSError) as error:
         yield fault(

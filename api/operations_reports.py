@@ -23,6 +23,7 @@ from hotline.reporting.schema import described, page
 from hotline.reporting.slices import By
 from hotline.reporting.tables import CountState, Report
 from hotline.settings import load_settings
+from hotline.storage.replica import Fitness, Replica, open_replica
 from hotline.storage.store import make_engine
 from workflow.deadlines import local_day
 from workflow.errors import NotFound, OrderInvalid
@@ -30,14 +31,25 @@ from workflow.vocabulary import AuditKind, ReportState, Role
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Engine, Office]]:
-    """The database and the office the command line works with."""
+def opened(*, reading: bool = False) -> Iterator[tuple[Engine, Office]]:
+    """The database and the office the command line works with; for `reading` alone the replica, if there is one and it is fit."""
     settings = load_settings()
     engine = make_engine(database_url(settings), pool_size=2)
+    replica = open_replica(settings.replica_url, settings.replica_lag_seconds) if reading else None
     try:
-        yield engine, open_office(settings)
+        if replica is not None and _is_fit(replica, engine):
+            yield replica.engine, open_office(settings)
+        else:
+            yield engine, open_office(settings)
     finally:
         engine.dispose()
+        if replica is not None:
+            replica.close()
+
+
+def _is_fit(replica: Replica, primary: Engine) -> bool:
+    with primary.connect() as connection:
+        return replica.look(connection).fitness is Fitness.FIT
 
 
 def operator_of(session: Session) -> Actor:
@@ -86,7 +98,7 @@ def shown(said: str, platform: str | None, by: str) -> tuple[dict[str, Any], str
     """A report's content by its key, or the figures of a period as they stand, as data and as text."""
     if by not in _BREAKDOWNS:
         raise OrderInvalid(f"没有分组 {by}。", field="by")
-    with opened() as (engine, office), Session(engine) as session:
+    with opened(reading=True) as (engine, office), Session(engine) as session:
         operator, at = operator_of(session), now()
         if said.isascii() and said.isdigit() and (len(said) != 4 or not said.startswith("20")):
             report = filing.find(session, operator, int(said))

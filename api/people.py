@@ -13,7 +13,7 @@ from hotline.people import personnel
 from hotline.people.personnel import Found
 from workflow.vocabulary import STAFF, Role
 
-router = APIRouter(prefix="/people", tags=["人员管理"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/people", tags=["人员管理"], responses=PROBLEMS)
 
 Login = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{1,39}$")]
 LoginPath = Annotated[

@@ -1,5 +1,6 @@
 """RFC 9457 problem details in Chinese: what went wrong, the article where the law is the reason, the field, what to do next."""
 
+import errno
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -11,8 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
+from api.routes import operations
 from calendar_cn.arrangements import ArrangementInvalid
 from calendar_cn.working_days import CalendarRange
 from workflow.errors import RuleBroken
@@ -44,6 +47,7 @@ _STATUS: Mapping[str, tuple[int, str]] = {
     "access_refused": (403, "没有权限"),
     "order_invalid": (422, "内容不符合要求"),
     "too_late": (409, "已超过法定期限"),
+    "clock_behind": (503, "服务器时钟有误"),
     "limit_exceeded": (422, "超过规定的上限"),
     "not_found": (404, "未找到"),
     "version_conflict": (412, "已被他人更新"),
@@ -174,6 +178,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ArrangementInvalid, _arrangement)
     app.add_exception_handler(CalendarRange, _calendar_range)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolExhausted, _pool_exhausted)
+    app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -184,6 +190,8 @@ def answer_to(request: Request, error: Exception) -> JSONResponse:
         (RequestValidationError, _validation),
         (CalendarRange, _calendar_range),
         (DBAPIError, _database),
+        (OSError, _system),
+        (PoolExhausted, _pool_exhausted),
     )
     for kind, handler in handlers:
         if isinstance(error, kind):
@@ -261,9 +269,12 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> set[str]:
     """Every method of this address: the router itself names only those of the first route that fits."""
-    paths = request.app.openapi()["paths"]
-    fits = [path for path in paths if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), request.url.path)]
-    return {method.upper() for path in fits for method in paths[path]}
+    fits = (
+        each
+        for each in operations(request.app)
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", each.path), request.url.path)
+    )
+    return {method for each in fits for method in each.methods}
 
 
 def _arrangement(_request: Request, error: Exception) -> JSONResponse:
@@ -288,13 +299,41 @@ def _database(request: Request, error: Exception) -> JSONResponse:
         log.warning(
             "database unavailable for %s %s: %s", request.method, request.url.path, type(cause).__name__
         )
-        return respond(
-            503,
-            "数据库暂时不可用",
-            "系统繁忙或数据库暂时不可用，操作没有生效，请稍后重试。",
-            "store_unavailable",
-        )
+        return _unavailable(in_doubt=error.connection_invalidated)
     return _unexpected(request, error)
+
+
+def _pool_exhausted(request: Request, _error: Exception) -> JSONResponse:
+    """Every connection is taken, by acts that wait for a standby that is gone, say."""
+    log.warning("no database connection free for %s %s", request.method, request.url.path)
+    return _unavailable(in_doubt=False)
+
+
+def _unavailable(*, in_doubt: bool) -> JSONResponse:
+    """503. `in_doubt`: the connection broke, perhaps after the commit had been sent: only the same Idempotency-Key tells."""
+    detail = (
+        "与数据库的连接中断，操作可能没有生效。请稍后以同一 Idempotency-Key 重试：已生效的不会重复办理。"
+        if in_doubt
+        else "系统繁忙或数据库暂时不可用，操作没有生效，请稍后重试。"
+    )
+    return respond(503, "数据库暂时不可用", detail, "store_unavailable")
+
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _system(request: Request, error: Exception) -> JSONResponse:
+    """A full disk is told as such; whoever looks after the machine reads it in the log."""
+    assert isinstance(error, OSError)
+    if error.errno not in _NO_ROOM:
+        return _unexpected(request, error)
+    log.error("no room on the disk for %s %s", request.method, request.url.path)
+    return respond(
+        503,
+        "存储空间不足",
+        "服务器磁盘空间不足，文件没有保存，操作没有生效；请联系管理员清理或扩容，稍后重试。",
+        "storage_full",
+    )
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -34,7 +34,7 @@ from workflow.errors import NotFound
 from workflow.statute import cite
 from workflow.vocabulary import Grade, GradeLabel
 
-router = APIRouter(tags=["来电人查询"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["来电人查询"], responses=PROBLEMS)
 
 TokenPath = Annotated[
     str,

@@ -24,7 +24,7 @@ from workflow.lifecycle import MOVES
 from workflow.statute import as_rows, load
 from workflow.vocabulary import VOCABULARY, Act, ClockKind, Matter, Role
 
-router = APIRouter(tags=["词汇与日历"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["词汇与日历"], responses=PROBLEMS)
 
 
 class Me(BaseModel):

@@ -12,13 +12,13 @@ from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
 from hotline.orders import Code, KeyPath, Order
 from hotline.organisation import Platform
-from hotline.reporting import filing
-from hotline.reporting.filing import DraftReportOrder, RestateOrder, StrikeOrder, ViewOrder
+from hotline.reporting import cases, filing
+from hotline.reporting.filing import CoverOrder, DraftReportOrder, RestateOrder, StrikeOrder, ViewOrder
 from hotline.reporting.snapshots import ViewWords
 from hotline.reporting.tables import FiledReport, Report, ReportView
 from workflow.vocabulary import ReportKind, ReportState
 
-router = APIRouter(prefix="/reports", tags=["统计"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/reports", tags=["统计"], responses=PROBLEMS)
 
 
 class SavedView(BaseModel):
@@ -63,6 +63,9 @@ class ReportWhole(ReportLine):
 
     content: dict[str, Any] = Field(
         description="figures 数据、compared 上期和上年同期、trend 趋势、questions 高频问题、cases 典型案例、definitions 指标定义、parameters 当时的期限和口径、cohorts 各口径的件数；报送后定格"
+    )
+    likely: dict[str, list[str]] = Field(
+        description="尚未报送的报告：按工单编号，典型案例中疑似他人姓名、门牌、车牌等的文字，供审核人核对"
     )
 
 
@@ -190,9 +193,9 @@ def _line(edge: Edge, report: Report, platform: str, filed: FiledReport | None) 
 
 
 def _whole(edge: Edge, report: Report) -> ReportWhole:
-    return ReportWhole(
-        **_lines(edge, [report])[0].model_dump(), content=filing.content_of(edge.desk(), report)
-    )
+    content = filing.content_of(edge.desk(), report)
+    likely = {} if report.state is ReportState.FILED else cases.likely_in(content)
+    return ReportWhole(**_lines(edge, [report])[0].model_dump(), content=content, likely=likely)
 
 
 @router.post(
@@ -256,6 +259,23 @@ def strike_case(report: KeyPath, order: StrikeOrder, edge: EdgeDep) -> Response:
     return edge.perform(
         order,
         lambda desk: filing.strike(desk, report, order),
+        lambda found: _whole(edge, found),
+        version=lambda found: found.version,
+    )
+
+
+@router.post(
+    "/{report}/cover",
+    summary="隐去他人信息",
+    operation_id="cover_words",
+    response_model=ReportWhole,
+    openapi_extra=with_example({"number": "012604010000019", "words": ["李师傅"]}),
+)
+def cover_words(report: KeyPath, order: CoverOrder, edge: EdgeDep) -> Response:
+    """Hide words of a typical case that tell of somebody, in a reviewed report. Who does it has reviewed it anew."""
+    return edge.perform(
+        order,
+        lambda desk: filing.cover(desk, report, order),
         lambda found: _whole(edge, found),
         version=lambda found: found.version,
     )

@@ -12,7 +12,7 @@ from hotline.printing.fonts import chinese_fonts
 from hotline.reporting import filing, printing
 from workflow.vocabulary import AuditKind
 
-router = APIRouter(prefix="/reports", tags=["统计"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/reports", tags=["统计"], responses=PROBLEMS)
 
 
 @router.get(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
-from api.wiring import Edge, ReadDep
+from api.wiring import Edge, LaggingDep, ReadDep
 from hotline.reporting import facts, figures, lists, refresh, slices, snapshots
 from hotline.reporting.indicators import BY_KEY, INDICATORS, UNITS, Indicator
 from hotline.reporting.periods import PATTERN, parse
@@ -16,7 +16,7 @@ from workflow.deadlines import local_day
 from workflow.errors import NotFound
 from workflow.vocabulary import Level, Matter, State
 
-router = APIRouter(prefix="/reports", tags=["统计"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/reports", tags=["统计"], responses=PROBLEMS)
 
 Unit = Literal["percent", "count", "hours", "workdays"]
 
@@ -155,7 +155,7 @@ def _indicator(each: Indicator) -> IndicatorView:
 
 
 @router.get("/figures", summary="统计数据", operation_id="read_figures", response_model=FiguresView)
-def read_figures(query: Annotated[FiguresQuery, Query()], edge: ReadDep) -> FiguresView:
+def read_figures(query: Annotated[FiguresQuery, Query()], edge: LaggingDep) -> FiguresView:
     """The indicators of a cut in a period, whole and broken down. A unit has its own figures only.
 
     Clocks count by the day they are due, once that day is over, extended ones by the extended day, those still open and overdue included.
@@ -180,7 +180,7 @@ def read_figures(query: Annotated[FiguresQuery, Query()], edge: ReadDep) -> Figu
         rows = [LineView.model_validate(row) for row in snapshots.table_of(table)]
     due = period.until(date.fromordinal(today.toordinal() - 1))
     return FiguresView(
-        as_of=edge.at,
+        as_of=edge.as_of,
         counted_at=state.counted_at,
         period=PeriodView(
             first=period.first, last=period.last, name=period.name, due_until=due.last if due else None
@@ -209,7 +209,7 @@ def indicator_of(key: str) -> Indicator:
 def indicator_tickets(
     key: Annotated[str, Path(pattern=r"^[a-z_]{1,40}$", examples=["timely"])],
     query: Annotated[ListQuery, Query()],
-    edge: ReadDep,
+    edge: LaggingDep,
 ) -> FactPage:
     """The tickets behind one side of a figure, one line for each thing counted, in keyset pages; of 接通率 the calls."""
     indicator, period = indicator_of(key), parse(query.period)

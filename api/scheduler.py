@@ -25,6 +25,7 @@ from hotline.hotspots import runs as hotspot_runs
 from hotline.notifying import sending as notice_sending
 from hotline.people import clients, lockout, oidc, sessions
 from hotline.reporting import duties, refresh
+from hotline.storage import partitions
 from knowledge_base import neighbours, questions, recalls, sending, sources
 
 log = logging.getLogger("hotline.ticker")
@@ -67,6 +68,7 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_presence", 60, lambda session, _office, at: presence.forget_old(session, at)),
     Job("settle_calendar", 60, notices.settle),
     Job("destroy_expired_recordings", 3600, recordings.destroy_expired_recordings),
+    Job("make_partitions", 3600, lambda session, _office, at: partitions.make(session, at)),
     Job("sign_daily_heads", 600, daily_heads.sign_days),
     Job("count_refusals", 60, lambda session, office, at: office.unknown.record(session, at)),
     Job("make_exports", 5, exports.make_due),
@@ -79,7 +81,6 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_call_numbers", 3600, lambda session, _office, at: calls.forget_numbers(session, at)),
     Job("forget_drafts", 3600, lambda session, _office, at: keeping.forget_drafts(session, at)),
     Job("note_likeness", 600, lambda session, _office, at: likeness.catch_up(session, at)),
-    Job("forget_likeness", 3600, lambda session, _office, at: likeness.forget(session, at)),
     Job("count_figures", 3, refresh.count),
     Job("draft_reports", 600, duties.draft_due),
     Job("remind_reports", 60, duties.remind),

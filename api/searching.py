@@ -23,7 +23,7 @@ from knowledge_base.orders import LABELS
 from knowledge_base.search.entry import Range, Snippet, Validity
 from workflow.vocabulary import ArticleKind, Relation, Upkeep
 
-router = APIRouter(prefix="/knowledge", tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/knowledge", tags=["知识库"], responses=PROBLEMS)
 
 NamePath = Annotated[
     str,

@@ -17,7 +17,7 @@ from hotline.people.signing_in import Browser, Counter
 from workflow.errors import OutOfSight, RuleBroken
 from workflow.vocabulary import Role
 
-router = APIRouter(tags=["登录"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["登录"], responses=PROBLEMS)
 NO_CREDENTIALS: dict[str, Any] = {"security": [{}]}
 """`openapi_extra` of what needs none."""
 

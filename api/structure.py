@@ -14,7 +14,7 @@ from hotline.people import structure
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Level, PlatformKind, UnitKind
 
-router = APIRouter(tags=["机构管理"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["机构管理"], responses=PROBLEMS)
 
 AreaCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 UnitName = Annotated[o.Line, StringConstraints(max_length=100)]

@@ -19,7 +19,7 @@ from hotline.organisation import OrgUnit, Platform
 from hotline.people import personnel
 from workflow.vocabulary import DeliveryState, SubscriptionState
 
-router = APIRouter(tags=["事件订阅"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["事件订阅"], responses=PROBLEMS)
 
 Url = Annotated[
     str,

@@ -18,7 +18,7 @@ from hotline.organisation import Emergency, OrgUnit, Platform
 from hotline.privacy.concealment import cleaned, cleaner
 from workflow.vocabulary import ReminderForm
 
-router = APIRouter(tags=["督办"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["督办"], responses=PROBLEMS)
 
 
 class ReminderView(BaseModel):

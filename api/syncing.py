@@ -18,7 +18,7 @@ from api.wiring import (
     IfMatch,
     ReadDep,
     Runtime,
-    edge,
+    open_edge,
     with_example,
 )
 from hotline import orders as o
@@ -35,7 +35,7 @@ from knowledge_base.syncing import Delivery, Taken
 from workflow.errors import AccessRefused
 from workflow.vocabulary import AuditKind
 
-router = APIRouter(prefix="/knowledge", tags=["知识库"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/knowledge", tags=["知识库"], responses=PROBLEMS)
 
 
 @router.get("/changes", summary="知识变更流", operation_id="knowledge_changes", response_model=ChangePage)
@@ -67,7 +67,8 @@ def arriving(
 ) -> Iterator[Edge]:
     """Whoever sends articles: an engine we share a secret with, by its signature, or a machine by its token."""
     if bearer is not None or "webhook-signature" not in request.headers:
-        yield from edge(request, bearer, _cookie, if_match, idempotency_key)
+        with open_edge(request, bearer, if_match, idempotency_key) as opened:
+            yield opened
         return
     runtime: Runtime = request.app.state.runtime
     at = runtime.clock()

@@ -25,7 +25,7 @@ from hotline.uploads import ALLOWED
 from workflow.errors import NotFound, OrderInvalid, OutOfSight
 from workflow.vocabulary import Act, Audience, AuditKind, FileClass
 
-router = APIRouter(prefix="/tickets", tags=["工单"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/tickets", tags=["工单"], responses=PROBLEMS)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """The OpenAPI document's `webhooks`: what is sent to a subscriber's address, kind by kind, with an example."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, Final
 
-from fastapi import Body, FastAPI, Header
+from fastapi import APIRouter, Body, Header
 
 from hotline.exchange.envelopes import CATALOGUE, Envelope, Kind, example
 
@@ -16,10 +17,12 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Add every kind of event to the document."""
+@cache
+def described() -> APIRouter:
+    """Every kind of event, for the document; put together once a process."""
+    router = APIRouter()
     for kind, told in CATALOGUE.items():
-        app.webhooks.add_api_route(
+        router.add_api_route(
             kind,
             _endpoint(kind),
             methods=["POST"],
@@ -31,6 +34,7 @@ def describe(app: FastAPI) -> None:
             responses=_RESPONSES,
             openapi_extra={"requestBody": {"content": {MEDIA_TYPE: {"example": example(kind)}}}},
         )
+    return router
 
 
 def _description(told: Kind) -> str:

@@ -1,21 +1,27 @@
 """What a route is handed: a session, the actor, the instant, the calendars; and `Edge.perform`, which commits once."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials
+from psycopg.errors import QueryCanceled
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from api import grants, shield
 from api.problems import MEDIA_TYPE, BadHeader, Unauthenticated, respond
+from api.routes import query_names
 from api.who import Bearer, Cookie, ForgedRequest, Who, address_of, identify
 from hotline import numbers, requests
 from hotline.access import Actor
@@ -25,6 +31,7 @@ from hotline.case import Desk, Office
 from hotline.models import Ticket
 from hotline.people import accounts, sessions
 from hotline.settings import Settings
+from hotline.storage.replica import Fitness, Replica
 from hotline.views import Reader
 from knowledge_base.library import Library
 from workflow.errors import AccessRefused, ActNotGranted, OutOfSight, RuleBroken
@@ -41,6 +48,7 @@ class Runtime:
     engine: Engine
     office: Office
     clock: Callable[[], datetime]
+    replica: Replica | None = None
     library: Library = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,26 +98,12 @@ def refuse_unknown_query(request: Request) -> None:
     """Refuse a query parameter the address does not know: a misspelt one would silently not count. Raises `RequestValidationError`."""
     if not request.query_params:
         return
-    known = _query_names(request.app)[request.scope["route"].operation_id]
+    known = query_names(request.scope["route"])
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise RequestValidationError(
             [{"type": "extra_forbidden", "loc": ("query", name), "msg": ""} for name in unknown]
         )
-
-
-def _query_names(app: FastAPI) -> dict[str, set[str]]:
-    """The query parameters of each operation, by its id, as the document has them."""
-    if not hasattr(app.state, "query_names"):
-        app.state.query_names = {
-            operation["operationId"]: {
-                each["name"] for each in operation.get("parameters", []) if each["in"] == "query"
-            }
-            for item in app.openapi()["paths"].values()
-            for operation in item.values()
-        }
-    names: dict[str, set[str]] = app.state.query_names
-    return names
 
 
 @dataclass(slots=True)
@@ -123,6 +117,13 @@ class Edge:
     at: datetime
     expected_version: int | None
     key: str | None
+    behind: timedelta = timedelta()
+    """How old what `session` reads may be: nothing at the primary."""
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant since which what is read here may have changed."""
+        return self.at - self.behind
 
     @property
     def actor(self) -> Actor:
@@ -222,7 +223,7 @@ REFUSALS = (AccessRefused, ActNotGranted, OutOfSight, Unauthenticated, ForgedReq
 
 
 @contextmanager
-def _open_edge(
+def open_edge(
     request: Request, bearer: HTTPAuthorizationCredentials | None, if_match: str | None, key: str | None
 ) -> Iterator[Edge]:
     """One session a request; whatever was not committed is rolled back. Who asks, and whether the operation is open to them, is
@@ -300,22 +301,92 @@ def _ticket_id(session: Session, said: str) -> int | None:
     return session.execute(select(col(Ticket.id)).where(col(Ticket.number) == number)).scalar_one_or_none()
 
 
-def edge(
+@asynccontextmanager
+async def _held(opening: AbstractContextManager[Edge]) -> AsyncIterator[Edge]:
+    """The edge, opened in a thread; closed in one too unless a commit left nothing to wait for."""
+    opened = await run_in_threadpool(opening.__enter__)
+    try:
+        yield opened
+    except Exception as error:
+        if not await _in_a_thread_of_its_own(
+            partial(opening.__exit__, type(error), error, error.__traceback__)
+        ):
+            raise
+    except BaseException as error:  # cancelled: nothing may be waited for any more
+        opening.__exit__(type(error), error, error.__traceback__)
+        raise
+    else:
+        closing = partial(opening.__exit__, None, None, None)
+        if opened.session.in_transaction():
+            await _in_a_thread_of_its_own(closing)
+        else:
+            closing()
+
+
+async def _in_a_thread_of_its_own(closing: Callable[[], bool | None]) -> bool | None:
+    """Close, not waiting for one of the threads that may all be waiting for the connection this gives back."""
+    return await to_thread.run_sync(closing, limiter=CapacityLimiter(1))
+
+
+async def edge(
     request: Request,
     bearer: Bearer,
     _cookie: Cookie,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
-) -> Iterator[Edge]:
+) -> AsyncIterator[Edge]:
     """Everything a changing route needs. One dependency, not one a piece: each would be a thread of its own."""
-    with _open_edge(request, bearer, if_match, idempotency_key) as opened:
+    async with _held(open_edge(request, bearer, if_match, idempotency_key)) as opened:
         yield opened
 
 
-def reading_edge(request: Request, bearer: Bearer, _cookie: Cookie) -> Iterator[Edge]:
+async def reading_edge(request: Request, bearer: Bearer, _cookie: Cookie) -> AsyncIterator[Edge]:
     """Everything a reading route needs."""
-    with _open_edge(request, bearer, None, None) as opened:
+    async with _held(open_edge(request, bearer, None, None)) as opened:
         yield opened
+
+
+AS_OF = "X-As-Of"
+"""Says of an answer that it was read at the replica, and of which instant it is at the least."""
+
+
+async def lagging_edge(
+    request: Request, response: Response, bearer: Bearer, _cookie: Cookie
+) -> AsyncIterator[Edge]:
+    """Everything a route needs that only reads, and may read what is some seconds old: reports, boards, hot spots."""
+    async with _held(_open_lagging_edge(request, response, bearer)) as opened:
+        yield opened
+
+
+@contextmanager
+def _open_lagging_edge(
+    request: Request, response: Response, bearer: HTTPAuthorizationCredentials | None
+) -> Iterator[Edge]:
+    """An edge whose session is one at the replica where that is fit.
+
+    Who asks and what they may see is settled at the primary, and a refusal is recorded there. Then the route reads at the replica, if
+    there is one and it is fit, and the primary's connection is given back; else it reads at the primary.
+    """
+    with open_edge(request, bearer, None, None) as opened:
+        replica = opened.runtime.replica
+        if replica is None:
+            yield opened
+            return
+        standing = replica.look(opened.session.connection())
+        if standing.fitness is not Fitness.FIT or standing.behind is None:
+            yield opened
+            return
+        opened.session.commit()
+        with replica.session() as session:
+            opened.session, opened.behind = session, standing.behind
+            response.headers[AS_OF] = opened.as_of.astimezone(UTC).isoformat(timespec="milliseconds")
+            try:
+                yield opened
+            except DBAPIError as error:
+                # too long a question is no fault of the replica's
+                if not isinstance(error.orig, QueryCanceled):
+                    replica.failed()
+                raise
 
 
 @dataclass(slots=True)
@@ -360,6 +431,8 @@ def with_example(body: Any) -> dict[str, Any]:
 
 EdgeDep = Annotated[Edge, Depends(edge)]
 ReadDep = Annotated[Edge, Depends(reading_edge)]
+LaggingDep = Annotated[Edge, Depends(lagging_edge)]
+"""For reading what may be some seconds old; writes nothing, not even to the audit trail."""
 VisitDep = Annotated[Visit, Depends(strict_visit)]
 ReturnDep = Annotated[Visit, Depends(visit)]
 """A visit sent on by somebody else, an identity provider, who may add to the address what they like."""

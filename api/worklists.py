@@ -12,7 +12,7 @@ from hotline import orders as o
 from hotline.desks import keeping, worklists
 from hotline.desks.tables import FormDraft, SavedFilter
 
-router = APIRouter(tags=["工作台"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["工作台"], responses=PROBLEMS)
 
 FormPath = Annotated[
     str,

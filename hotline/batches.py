@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session, col
 
-from hotline.case import Case, Desk, write
+from hotline.case import Case, Desk, Home, write
 from hotline.models import Clock, Ticket
 from hotline.organisation import Platform
 from workflow.statute import load as load_pack
@@ -19,14 +19,17 @@ def lock(session: Session, ids: Iterable[int], *, skip_locked: bool) -> dict[int
     Their running clocks come with them; their units' parts do not.
     """
     rows = session.execute(
-        select(Ticket, Platform)
+        select(Ticket, col(Platform.pack), col(Platform.level), col(Platform.parent_id))
         .join(Platform, col(Platform.id) == col(Ticket.platform_id))
         .where(col(Ticket.id) == among(ids))
         .order_by(col(Ticket.id))
         .with_for_update(of=Ticket.__table__, skip_locked=skip_locked)  # type: ignore[attr-defined]
         .execution_options(populate_existing=True)
     )
-    cases = {ticket.id: Case(ticket, platform, load_pack(platform.pack), [], []) for ticket, platform in rows}
+    cases = {
+        ticket.id: Case(ticket, Home(ticket.platform_id, pack, level, parent_id), load_pack(pack), [], [])
+        for ticket, pack, level, parent_id in rows
+    }
     clocks = session.execute(
         select(Clock)
         .where(

@@ -3,10 +3,12 @@
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import insert, select
-from sqlmodel import Session, col
+from sqlalchemy import BindParameter, TextClause, bindparam, insert, select, text
+from sqlalchemy.orm import make_transient_to_detached
+from sqlmodel import Session, SQLModel, col
 
 from hotline import ledger
 from hotline.access import Actor
@@ -18,16 +20,18 @@ from hotline.calendars import Calendars
 from hotline.desks.grams import Commonness
 from hotline.exchange import outbox
 from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
-from hotline.organisation import OrgUnit, Platform
+from hotline.organisation import OrgUnit
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import Sealer, of_original
 from hotline.storage.blobs import BlobStore
 from workflow.deadlines import local_day
 from workflow.statute import Statute
-from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, State
+from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, Level, State
 
 OPEN_PARTS = frozenset({AssignmentStatus.OPEN, AssignmentStatus.RETURN_PROPOSED})
 _LIVE = OPEN_PARTS | {AssignmentStatus.REPLIED}
+Batch = tuple[Any, list[dict[str, Any]]]
+"""A table and the rows to append to it."""
 
 
 class Directory:
@@ -81,22 +85,35 @@ class Desk:
     expected_version: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What acts need to know of a ticket's platform: its key, the statute it follows (`pack`), its level and its superior's key."""
+
+    id: int
+    pack: str
+    level: Level
+    parent_id: int | None
+
+
 @dataclass(slots=True)
 class Case:
     """A ticket taken up: locked, with its units' parts (a sweep takes it up without them) and its open clocks.
 
-    `known` is what is known of its caller, once it was asked; `originals` are what was really typed in the act under way, by path,
+    `newborn` until its row is written, its clocks with keys of `clock_keys`; `beside` are rows of other tables that go with it. `known` is what is known of its caller, once it was asked; `originals` are what was really typed in the act under way, by path,
     where personal data was masked in it.
     """
 
     ticket: Ticket
-    platform: Platform
+    home: Home
     statute: Statute
     assignments: list[Assignment]
     clocks: list[Clock]
     entries: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    newborn: bool = False
+    clock_keys: list[int] = field(default_factory=list)
+    beside: list[Batch] = field(default_factory=list)
     known: Known | None = None
     originals: dict[str, str] = field(default_factory=dict)
     sealed: list[dict[str, Any]] = field(default_factory=list)
@@ -239,16 +256,83 @@ def clock_facts(clock: Clock) -> dict[str, Any]:
 
 def write(desk: Desk, case: Case) -> None:
     """Send the case's changed rows, ledger entries and outbox rows to the database, in this transaction."""
+    batches = _taken(case)
+    if case.newborn:
+        _bear(desk, case, batches)
+        return
     desk.session.flush()
-    if case.entries:
-        desk.session.execute(insert(LedgerEntry.__table__), case.entries)  # type: ignore[attr-defined]
-        case.entries = []
-    if case.sealed:
-        desk.session.execute(insert(Original.__table__), case.sealed)  # type: ignore[attr-defined]
-        case.sealed = []
-    if case.events:
-        desk.session.execute(insert(OutboxEvent.__table__), case.events)  # type: ignore[attr-defined]
-        case.events = []
+    if sum(len(rows) for _, rows in batches) <= _TOGETHER:
+        _append_together(desk.session, batches)
+        return
+    for table, rows in batches:
+        desk.session.execute(insert(table), rows)
+
+
+_TOGETHER: Final = 8
+"""Rows up to which what an act appends goes in one statement, whatever the tables."""
+
+
+def _taken(case: Case) -> list[Batch]:
+    """What the case has to append, taken from it."""
+    noted: list[Batch] = [
+        (LedgerEntry.__table__, case.entries),  # type: ignore[attr-defined]
+        (Original.__table__, case.sealed),  # type: ignore[attr-defined]
+        (OutboxEvent.__table__, case.events),  # type: ignore[attr-defined]
+        *case.beside,
+    ]
+    case.entries, case.events, case.sealed, case.beside = [], [], [], []
+    return [batch for batch in noted if batch[1]]
+
+
+def _bear(desk: Desk, case: Case, batches: list[Batch]) -> None:
+    """Write a newborn ticket and all that came with it in one statement, and have the session know what was written.
+
+    The unit of work would send a statement a table, and knows no order between the ticket and its clocks.
+    """
+    case.newborn = False
+    for clock in case.clocks:
+        clock.id = case.clock_keys.pop()
+    ticket: Batch = (Ticket.__table__, [_row(case.ticket)])  # type: ignore[attr-defined]
+    clocks: Batch = (Clock.__table__, [_row(clock) for clock in case.clocks])  # type: ignore[attr-defined]
+    _append_together(desk.session, [ticket, *([clocks] if case.clocks else []), *batches])
+    for written in (case.ticket, *case.clocks):
+        make_transient_to_detached(written)
+        desk.session.add(written)
+
+
+def _row(entity: Any) -> dict[str, Any]:
+    return {column.name: getattr(entity, column.name) for column in entity.__table__.columns}
+
+
+def _append_together(session: Session, batches: list[Batch]) -> None:
+    if not batches:
+        return
+    values: dict[str, Any] = {}
+    for table, rows in batches:
+        for number, row in enumerate(rows):
+            values |= {f"{table.name}_{number}_{name}": value for name, value in row.items()}
+    shape = tuple((table.name, tuple(rows[0]), len(rows)) for table, rows in batches)
+    session.execute(_appending(shape), values)
+
+
+@cache
+def _appending(shape: tuple[tuple[str, tuple[str, ...], int], ...]) -> TextClause:
+    """One statement that appends so many rows with these columns to each table, each value a parameter; put together once a shape."""
+    inserts: list[str] = []
+    parameters: list[BindParameter[Any]] = []
+    for table, names, count in shape:
+        columns = SQLModel.metadata.tables[table].columns
+        named = [[f"{table}_{number}_{name}" for name in names] for number in range(count)]
+        rows = ", ".join("(" + ", ".join(f":{each}" for each in row) + ")" for row in named)
+        inserts.append(f"INSERT INTO {table} ({', '.join(names)}) VALUES {rows}")  # noqa: S608 - our own tables' and columns' names
+        parameters += [
+            bindparam(each, type_=columns[name].type)
+            for row in named
+            for each, name in zip(row, names, strict=True)
+        ]
+    *before, last = inserts
+    with_ = ", ".join(f"a{number} AS ({each})" for number, each in enumerate(before))
+    return text(f"WITH {with_} {last}" if before else last).bindparams(*parameters)
 
 
 def begin_episode(ticket: Ticket, episode: Episode) -> None:

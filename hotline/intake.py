@@ -1,18 +1,19 @@
 """From the call to a decision: register, accept, refuse, answer at once, transfer, report up, decide, merge. Art. 10-12, 14(1)(2)."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlmodel import col
 
 from hotline import numbers
-from hotline.case import Case, Desk, record, tell, write
+from hotline.case import Case, Desk, Home, record, tell, write
 from hotline.clocks import open_clock, void
 from hotline.desk import act, newborn, take_up, take_up_id
-from hotline.desks import calls, likeness
-from hotline.desks.tables import Call
+from hotline.desks import calls, text_search
+from hotline.desks.tables import Call, Likeness
 from hotline.exchange import outbox
 from hotline.ledger import text_digest
 from hotline.models import Ticket
@@ -28,7 +29,7 @@ from hotline.orders import (
     TransferOrder,
     instant,
 )
-from hotline.organisation import Area, Category, Platform
+from hotline.organisation import Area, CalendarVersion, Category, Platform
 from hotline.privacy.concealment import conceal, conceal_demand, concealed_reference, known_by
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import of_caller
@@ -157,19 +158,21 @@ def _conclude(desk: Desk, case: Case, order: Order) -> dict[str, Any]:
 
 
 def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decision: Order) -> Case:
-    platform = _platform(desk, platform_id)
+    found = _reception(desk, demand, platform_id)
+    platform = found.platform
     call = calls.named(desk, platform, demand.call_id)
     demand, from_call = calls.completed(desk, demand, call)
     received_at = instant(demand.received_at, desk.at)
     known = known_by(demand.caller)
     call_id, external_ref, originals = _references(desk, demand, known, call)
-    _check_receipt(desk, demand, received_at)
+    _check_receipt(desk, demand, received_at, found)
     if call_id is not None:
         call_id = _free_name(desk, platform, call_id, another=demand.another)
     demand, decision, typed = conceal_demand(demand, decision, known)
-    number = numbers.take(desk.session, platform.code, local_day(desk.at))
+    number = numbers.written(platform.code, local_day(desk.at), found.sequence)
     sealer = desk.office.sealer.pinned()
     ticket = Ticket(
+        id=found.ticket_id,
         number=number,
         platform_id=platform.id,
         state=State.PENDING_DECISION,
@@ -193,7 +196,8 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         episode=Episode.FIRST,
         ledger_head=b"",
     )
-    case = newborn(desk, platform, ticket)
+    home = Home(platform.id, platform.pack, platform.level, platform.parent_id)
+    case = newborn(desk, home, ticket, found.clock_keys, found.calendar_version)
     case.known, case.originals = known, originals | typed
     payload = _conclude(desk, case, decision) | {
         "channel": demand.channel.value,
@@ -205,8 +209,8 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
     }
     if from_call:
         payload["from_call"] = from_call
+    case.beside = [(Likeness.__table__, [text_search.kept_beside(ticket)])]  # type: ignore[attr-defined]
     act(desk, case, verb, payload=payload)
-    likeness.note(desk.session, ticket)
     return case
 
 
@@ -226,23 +230,60 @@ def _references(
     return kept["call_id"], kept["external_ref"], originals
 
 
-def _platform(desk: Desk, platform_id: int | None) -> Platform:
+@dataclass(frozen=True, slots=True)
+class _Reception:
+    """What is looked up to register a demand: where, and the keys its ticket will bear. Keys not used in the end leave a gap."""
+
+    platform: Platform
+    category_level: int | None
+    category_active: bool | None
+    area_code: str | None
+    calendar_version: int
+    ticket_id: int
+    clock_keys: list[int]
+    sequence: int
+
+
+_MOST_CLOCKS_AT_BIRTH: Final = 4
+"""Receipt's two and the reporting's; one more than any first act opens."""
+
+_RECEPTION: Any = (
+    select(
+        Platform,
+        col(Category.level),
+        col(Category.active),
+        col(Area.code),
+        select(func.coalesce(func.max(col(CalendarVersion.id)), 0)).scalar_subquery(),
+        func.nextval("tickets_id_seq"),
+        text("ARRAY(SELECT nextval('clocks_id_seq') FROM generate_series(1, :clocks))").bindparams(
+            clocks=_MOST_CLOCKS_AT_BIRTH
+        ),
+        func.nextval(numbers.sequence_of(col(Platform.code))),
+    )
+    .select_from(Platform)
+    .outerjoin(Category, col(Category.code) == bindparam("category"))
+    .outerjoin(Area, col(Area.code) == bindparam("area"))
+    .where(col(Platform.id) == bindparam("platform"))
+)
+
+
+def _reception(desk: Desk, demand: Demand, platform_id: int | None) -> _Reception:
+    """Everything registering looks up, in one statement. Raises `OrderInvalid` where the actor may not register at that platform."""
     wanted = platform_id or desk.actor.platform_id
-    platform = desk.session.get(Platform, wanted) if wanted is not None else None
-    if platform is None or platform.id not in desk.actor.platform_ids:
+    if wanted is None or wanted not in desk.actor.platform_ids:
         raise OrderInvalid("请指明受理的热线平台；您只能在自己的平台登记诉求。", field="platform")
-    return platform
+    values = {"platform": wanted, "category": demand.category, "area": demand.area}
+    return _Reception(*desk.session.execute(_RECEPTION, values).one())
 
 
-def _check_receipt(desk: Desk, demand: Demand, received_at: Any) -> None:
+def _check_receipt(desk: Desk, demand: Demand, received_at: Any, found: _Reception) -> None:
     if received_at > desk.at:
         raise OrderInvalid("接通（提交）时间晚于现在。", field="received_at")
     if desk.at - received_at > _OLDEST_RECEIPT:
         raise OrderInvalid("接通（提交）时间早于一年前，请核对。", field="received_at")
-    category = desk.session.get(Category, demand.category)
-    if category is None or not category.active or category.level != 3:
+    if not found.category_active or found.category_level != 3:
         raise OrderInvalid(f"诉求分类 {demand.category} 不存在、已停用或不是第三级分类。", field="category")
-    if desk.session.get(Area, demand.area) is None:
+    if found.area_code is None:
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
 
 

@@ -4,8 +4,10 @@
 """
 
 from datetime import date
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, func, text
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlmodel import Session
 from stdnum.iso7064 import mod_11_10
 
@@ -27,11 +29,13 @@ def create_sequence(session: Session, platform_code: str) -> None:
     session.execute(text(f"CREATE SEQUENCE IF NOT EXISTS {name} MINVALUE 1 MAXVALUE 999999 CYCLE"))
 
 
-def take(session: Session, platform_code: str, on: date) -> str:
-    """The next number of a platform for civil day `on`. Never waits for another transaction; gaps are harmless."""
-    sequence = session.execute(
-        text("SELECT nextval(CAST(:name AS regclass))"), {"name": sequence_name(platform_code)}
-    ).scalar_one()
+def sequence_of(platform_code: Any) -> ColumnElement[Any]:
+    """The platform's sequence, as SQL for `nextval`, which never waits for another transaction; gaps are harmless."""
+    return func.concat("ticket_seq_", platform_code).cast(REGCLASS)
+
+
+def written(platform_code: str, on: date, sequence: int) -> str:
+    """The number of a platform's ticket of civil day `on`, its `sequence` taken from the platform's sequence."""
     body = f"{platform_code}{on:%y%m%d}{sequence:06d}"
     return body + str(mod_11_10.calc_check_digit(body))
 

@@ -3,8 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -29,6 +30,21 @@ class Kept:
     etag: str | None
 
 
+_KEYS: Any = RequestKey.__table__  # type: ignore[attr-defined]
+# put together once, and on the table: the ORM would look through its objects for each
+_CLAIM: Any = (
+    insert(_KEYS)
+    .values({name: bindparam(name) for name in ("actor", "key", "request_digest", "created_at")})
+    .on_conflict_do_nothing()
+    .returning(_KEYS.c.key)
+)
+_KEEP: Any = (
+    update(_KEYS)
+    .where(_KEYS.c.actor == bindparam("of_actor"), _KEYS.c.key == bindparam("of_key"))
+    .values({name: bindparam(name) for name in ("status", "body", "etag")})
+)
+
+
 def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime) -> Kept | None:
     """Claim `key` for this transaction, or return what it already earned. Waits for a request with the key under way.
 
@@ -36,10 +52,7 @@ def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime
     """
     digest = hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).digest()
     claimed = session.execute(
-        insert(RequestKey)
-        .values(actor=actor, key=key, request_digest=digest, created_at=at)
-        .on_conflict_do_nothing()
-        .returning(col(RequestKey.key))
+        _CLAIM, {"actor": actor, "key": key, "request_digest": digest, "created_at": at}
     ).first()
     if claimed is not None:
         return None
@@ -56,9 +69,7 @@ def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime
 def keep(session: Session, actor: str, key: str, kept: Kept) -> None:
     """Keep what the claimed key earned."""
     session.execute(
-        update(RequestKey)
-        .where(col(RequestKey.actor) == actor, col(RequestKey.key) == key)
-        .values(status=kept.status, body=kept.body, etag=kept.etag)
+        _KEEP, {"of_actor": actor, "of_key": key, "status": kept.status, "body": kept.body, "etag": kept.etag}
     )
 
 

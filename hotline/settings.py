@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,8 +38,22 @@ def with_driver(url: str | None) -> str | None:
         return None
     scheme, separator, rest = url.strip().partition("://")
     if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-        raise ValueError("HOTLINE_DATABASE_URL 须以 postgresql:// 开头：本系统只使用 PostgreSQL（15 及以上）")
-    return DRIVER + rest
+        raise ValueError("数据库地址须以 postgresql:// 开头：本系统只使用 PostgreSQL（15 及以上）")
+    return DRIVER + _several_hosts(rest)
+
+
+def _several_hosts(rest: str) -> str:
+    """libpq's `user@a:1,b:2/db` as SQLAlchemy reads it: each host as a parameter, its port with it."""
+    place, question, parameters = rest.partition("?")
+    before, slash, database = place.partition("/")
+    login, at, hosts = before.rpartition("@")
+    if "," not in hosts:
+        return rest
+    named = "&".join(f"host={host if _PORT.search(host) else f'{host}:5432'}" for host in hosts.split(","))
+    return f"{login}{at}{slash}{database}?{named}{'&' if question else ''}{parameters}"
+
+
+_PORT = re.compile(r":\d+$")
 
 
 def _is_signing_secret(secret: str) -> bool:
@@ -67,10 +82,20 @@ class Settings(BaseSettings):
     """Attachments, keys and the embedded PostgreSQL's data."""
 
     database_url: Annotated[str | None, AfterValidator(with_driver)] = Field(default=None, repr=False)
-    """Any PostgreSQL >= 15; None is the embedded one in `data_dir`. May hold a password: never shown."""
+    """Any PostgreSQL >= 15; None is the embedded one in `data_dir`. May hold a password: never shown. With a standby to fail over to,
+    both are named: `postgresql://user:password@a,b/hotline?target_session_attrs=read-write` (docs/operations.md)."""
+
+    replica_url: Annotated[str | None, AfterValidator(with_driver)] = Field(default=None, repr=False)
+    """A streaming replica of that database from which reports and boards are read; None: everything is read at the primary."""
+
+    replica_lag_seconds: float = Field(default=30.0, gt=0)
+    """How far the replica may be behind; beyond it, reports are read at the primary until it has caught up."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=12345, ge=0, le=65535)
+
+    drain_seconds: int = Field(default=10, ge=0, le=600)
+    """How long a server that is told to end goes on with the requests under way before it hangs up; it takes no new ones meanwhile."""
 
     sweep_seconds: float = Field(default=2.0, gt=0)
     """Seconds between two looks for lapsed limits."""
@@ -212,6 +237,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
+SECRETS_DIR = "HOTLINE_SECRETS_DIR"
+"""Names a folder in which settings stand as files, `hotline_database_url` and so on: secrets of a container, credentials of systemd."""
+
+
 def load_settings() -> Settings:
-    """The settings of this environment, read anew. Raises pydantic.ValidationError naming each wrong one."""
-    return Settings()
+    """The settings of this environment, read anew, and of the folder of secrets it names; the environment goes first.
+
+    Raises pydantic.ValidationError naming each wrong one.
+    """
+    folder = os.environ.get(SECRETS_DIR)
+    return Settings(_secrets_dir=folder) if folder else Settings()

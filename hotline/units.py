@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlmodel import col
 
-from hotline.case import OPEN_PARTS, Case, Desk
+from hotline.case import OPEN_PARTS, Case, Desk, Home
 from hotline.clocks import void_for
 from hotline.models import Assignment
 from hotline.orders import DispatchOrder
@@ -73,7 +73,7 @@ def _emergency(desk: Desk, case: Case, emergency_id: int | None) -> Emergency | 
         and emergency.ended_at is None
         and emergency.declared_at <= desk.at < emergency.until
     )
-    if emergency is None or not in_force or emergency.platform_id not in _with_parent(case.platform):
+    if emergency is None or not in_force or emergency.platform_id not in _with_parent(case.home):
         raise OrderInvalid(
             "该应急事件不存在、已结束或不属于本平台，不能据此越级派单。", article="17", field="emergency"
         )
@@ -82,20 +82,21 @@ def _emergency(desk: Desk, case: Case, emergency_id: int | None) -> Emergency | 
     return emergency
 
 
-def _with_parent(platform: Platform) -> set[int | None]:
+def _with_parent(platform: Home) -> set[int | None]:
     return {platform.id, platform.parent_id} - {None}
 
 
-def _reach(desk: Desk, case: Case) -> list[Platform]:
+def _reach(desk: Desk, case: Case) -> list[Home | Platform]:
     """The platforms whose reach the order may use: the ticket's own, and the superior's where its supervisor coordinates (art. 18)."""
-    reach = [case.platform]
-    if desk.actor.platform_id is not None and desk.actor.platform_id == case.platform.parent_id:
+    reach: list[Home | Platform] = [case.home]
+    if desk.actor.platform_id is not None and desk.actor.platform_id == case.home.parent_id:
         reach.append(desk.session.get_one(Platform, desk.actor.platform_id))
     return reach
 
 
 def _check_home(desk: Desk, case: Case, unit: OrgUnit, field: str) -> None:
-    home = desk.session.get(Platform, unit.platform_id)
+    at_home = unit.platform_id == case.home.id
+    home = case.home if at_home else desk.session.get(Platform, unit.platform_id)
     if home is None or not {home.id, home.parent_id} & {platform.id for platform in _reach(desk, case)}:
         raise OrderInvalid(
             f"“{unit.name}”不在本平台的派单范围内；跨区域事项请上报省平台协调。", article="14(3)", field=field

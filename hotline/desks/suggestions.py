@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import select, text
 from sqlmodel import col
 
-from hotline.case import Case, Desk
+from hotline.case import Case, Desk, Home
 from hotline.desks import catalogue
 from hotline.models import Ticket
 from hotline.organisation import OrgUnit, Platform
@@ -62,7 +62,8 @@ def suggested(desk: Desk, ticket: Ticket) -> list[Suggestion]:
     _from_returns(desk, ticket, past, words, found)
     ranked = sorted(found.values(), key=lambda one: (-one.score, one.unit.code))[:MOST]
     platform = desk.session.get_one(Platform, ticket.platform_id)
-    case = Case(ticket, platform, load_pack(platform.pack), [], [])
+    home = Home(platform.id, platform.pack, platform.level, platform.parent_id)
+    case = Case(ticket, home, load_pack(platform.pack), [], [])
     for one in ranked:
         one.obstacle = obstacle_to(desk, case, one.unit)
     return sorted(ranked, key=lambda one: one.obstacle is not None)

@@ -4,8 +4,9 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from hotline import numbers
@@ -136,28 +137,45 @@ def issue_token(
     return plain
 
 
+_PRESENTED: Any = (  # asked with every request: put together once, and only what is needed
+    select(
+        *(col(name) for name in (AccessToken.id, AccessToken.label, AccessToken.roles, AccessToken.scopes)),
+        *(col(name) for name in (AccessToken.unit_id, AccessToken.platform_id, AccessToken.expires_at)),
+        col(AccessToken.client_id),
+        col(MachineClient.revoked_at).label("client_revoked_at"),
+        col(Person.id).label("person_id"),
+        col(Person.name).label("person_name"),
+        col(Person.roles).label("person_roles"),
+        col(Person.platform_id).label("person_platform_id"),
+        col(Person.active).label("person_active"),
+        col(OrgUnit.id).label("home_unit_id"),
+        col(OrgUnit.platform_id).label("home_platform_id"),
+        col(OrgUnit.active).label("home_active"),
+    )
+    .select_from(AccessToken)
+    .outerjoin(Person, col(Person.id) == col(AccessToken.person_id))
+    .outerjoin(OrgUnit, col(OrgUnit.id) == func.coalesce(col(AccessToken.unit_id), col(Person.unit_id)))
+    .outerjoin(MachineClient, col(MachineClient.id) == col(AccessToken.client_id))
+    .where(col(AccessToken.digest) == bindparam("digest"), col(AccessToken.revoked_at).is_(None))
+)
+
+
 def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
     """Who presents `token`, or None if it is unknown, expired, revoked, or its person, unit or client is no longer active."""
-    row = session.execute(
-        select(AccessToken, Person, OrgUnit, MachineClient)
-        .outerjoin(Person, col(Person.id) == col(AccessToken.person_id))
-        .outerjoin(OrgUnit, col(OrgUnit.id) == func.coalesce(col(AccessToken.unit_id), col(Person.unit_id)))
-        .outerjoin(MachineClient, col(MachineClient.id) == col(AccessToken.client_id))
-        .where(col(AccessToken.digest) == _digest(token), col(AccessToken.revoked_at).is_(None))
-    ).first()
-    if row is None:
+    found = session.execute(_PRESENTED, {"digest": _digest(token)}).first()
+    if found is None:
         return None
-    found, person, unit, client = row
-    if (found.expires_at is not None and found.expires_at <= at) or (client and client.revoked_at):
+    if (found.expires_at is not None and found.expires_at <= at) or found.client_revoked_at is not None:
         return None
-    if unit is not None and not unit.active:
+    of_unit = found.home_unit_id is not None
+    if of_unit and not found.home_active:
         return None
     scopes = None if found.scopes is None else frozenset(Scope(scope) for scope in found.scopes)
-    if person is not None:
-        return _actor(session, person, unit, scopes) if person.active else None
+    if found.person_id is not None:
+        return _presented_person(session, found, scopes) if found.person_active else None
     place, machine = (
-        ("unit" if unit is not None else "platform"),
-        ("client" if client is not None else "machine"),
+        ("unit" if of_unit else "platform"),
+        ("client" if found.client_id is not None else "machine"),
     )
     return Actor(
         kind=f"{place}_{machine}",
@@ -167,7 +185,7 @@ def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
         platform_id=found.platform_id,
         unit_id=found.unit_id,
         platform_ids=frozenset({found.platform_id} - {None}),
-        home_id=unit.platform_id if unit is not None else found.platform_id,
+        home_id=found.home_platform_id if of_unit else found.platform_id,
         scopes=scopes,
     )
 
@@ -182,10 +200,7 @@ def was_issued(session: Session, token: str) -> bool:
 def actor_for(session: Session, person: Person) -> Actor:
     """A person as an actor: supervisors, auditors and administrators also see the platforms below theirs."""
     unit = session.get(OrgUnit, person.unit_id) if person.unit_id is not None else None
-    return _actor(session, person, unit, None)
-
-
-def _actor(session: Session, person: Person, unit: OrgUnit | None, scopes: frozenset[Scope] | None) -> Actor:
+    home_id = unit.platform_id if unit is not None else person.platform_id
     roles = frozenset(Role(role) for role in person.roles)
     return Actor(
         kind="person",
@@ -195,7 +210,22 @@ def _actor(session: Session, person: Person, unit: OrgUnit | None, scopes: froze
         platform_id=person.platform_id,
         unit_id=person.unit_id,
         platform_ids=_platforms(session, person.platform_id, below=bool(roles & _SEES_BELOW)),
-        home_id=unit.platform_id if unit is not None else person.platform_id,
+        home_id=home_id,
+    )
+
+
+def _presented_person(session: Session, found: Any, scopes: frozenset[Scope] | None) -> Actor:
+    roles = frozenset(Role(role) for role in found.person_roles)
+    platform_id = found.person_platform_id
+    return Actor(
+        kind="person",
+        id=found.person_id,
+        name=found.person_name,
+        roles=roles,
+        platform_id=platform_id,
+        unit_id=found.home_unit_id,
+        platform_ids=_platforms(session, platform_id, below=bool(roles & _SEES_BELOW)),
+        home_id=platform_id if found.home_platform_id is None else found.home_platform_id,
         scopes=scopes,
     )
 

@@ -53,6 +53,8 @@ COMMANDS: tuple[list[str], ...] = (
     ["platform"],
     ["platform", "add"],
     ["platform", "list"],
+    ["partitions"],
+    ["partitions", "cool"],
     ["audit"],
     ["audit", "verify"],
     ["audit", "head"],
@@ -187,6 +189,20 @@ def test_a_database_that_is_not_there_is_said_plainly(hotline: Shell, tmp_path: 
     said = hotline("verify", status=1)
     assert "PostgreSQL" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("world")
+def test_partitions_are_listed_and_put_away_with_reasons(
+    hotline: Shell, database_url: str, tmp_path: Path
+) -> None:
+    hotline.where(HOTLINE_DATABASE_URL=database_url, HOTLINE_DATA_DIR=str(tmp_path))
+    shown = hotline("partitions").splitlines()
+    assert any(line.startswith("ledger_first") for line in shown)
+    listed = {one["name"]: one for one in json.loads(hotline("partitions", "--json"))}
+    assert listed["audit_first"]["until"] in "\n".join(shown)
+    assert "ledger_first：未冷存，还没有记录" in hotline("partitions", "cool", "--before", "2024-01")
+    assert "本月以前" in hotline("partitions", "cool", "--before", "9999-01", status=1)
+    assert "2024-01 的形式" in hotline("partitions", "cool", "--before", "去年", status=1)
 
 
 def test_a_ticket_is_shown_without_its_caller(
