@@ -25,7 +25,6 @@ from api.quiet import keep_secrets_out, keep_tracebacks_quiet
 from calendar_cn.arrangements import parse_arrangement
 from hotline import calendars, ledger, notices, numbers, reference
 from hotline.access import Actor
-from hotline.demo import driver
 from hotline.models import Ticket
 from hotline.office import open_office
 from hotline.settings import Settings, load_settings
@@ -33,7 +32,6 @@ from hotline.storage import embedded
 from hotline.storage.store import make_engine
 from hotline.storage.store import migrate as migrate_database
 from hotline.views import Reader
-from knowledge_base import demo as demo_knowledge
 from knowledge_base import questions, recalls
 from workflow.deadlines import CHINA
 from workflow.errors import NotFound, OrderInvalid
@@ -121,6 +119,9 @@ def serve(
     address = host or settings.host
     at_port = settings.port if port is None else port
     if demo:
+        from hotline.demo import driver  # with what it loads, tens of MB a worker never needs
+        from knowledge_base import demo as demo_knowledge
+
         say(driver.logins_text(driver.ensure_demo(url, settings, now=now(), shelf=demo_knowledge.SHELF)))
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
     # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
@@ -212,6 +213,9 @@ def migrate(revision: str) -> None:
 
 def fill_demo(tickets: int, seed: int, *, progress: bool) -> tuple[Any, str]:
     """Empty the database and fill it with the invented platform; the logins as data and as text."""
+    from hotline.demo import driver
+    from knowledge_base import demo as demo_knowledge
+
     settings = load_settings()
     configure_logging(settings)
     url = prepare(settings)

@@ -38,8 +38,15 @@ def with_driver(url: str | None) -> str | None:
         return None
     scheme, separator, rest = url.strip().partition("://")
     if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-        raise ValueError("数据库地址须以 postgresql:// 开头：本系统只使用 PostgreSQL（15 及以上）")
+        raise ValueError("须以 postgresql:// 开头：本系统只使用 PostgreSQL（15 及以上）")
     return DRIVER + _several_hosts(rest)
+
+
+def _named_with_driver(url: str | None, info: ValidationInfo) -> str | None:
+    try:
+        return with_driver(url)
+    except ValueError as error:
+        raise ValueError(f"HOTLINE_{str(info.field_name).upper()} {error}") from None
 
 
 def _several_hosts(rest: str) -> str:
@@ -81,11 +88,11 @@ class Settings(BaseSettings):
     )
     """Attachments, keys and the embedded PostgreSQL's data."""
 
-    database_url: Annotated[str | None, AfterValidator(with_driver)] = Field(default=None, repr=False)
+    database_url: Annotated[str | None, AfterValidator(_named_with_driver)] = Field(default=None, repr=False)
     """Any PostgreSQL >= 15; None is the embedded one in `data_dir`. May hold a password: never shown. With a standby to fail over to,
     both are named: `postgresql://user:password@a,b/hotline?target_session_attrs=read-write` (docs/operations.md)."""
 
-    replica_url: Annotated[str | None, AfterValidator(with_driver)] = Field(default=None, repr=False)
+    replica_url: Annotated[str | None, AfterValidator(_named_with_driver)] = Field(default=None, repr=False)
     """A streaming replica of that database from which reports and boards are read; None: everything is read at the primary."""
 
     replica_lag_seconds: float = Field(default=30.0, gt=0)

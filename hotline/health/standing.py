@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 from sqlmodel import Session, col
 
@@ -54,6 +53,8 @@ def look(session: Session, blobs: BlobStore, url: str, clock: Callable[[], datet
 
 
 def _migrations(session: Session, url: str) -> Finding:
+    from alembic.script import ScriptDirectory  # 9 MB a server process does not need
+
     check = "数据库版本"
     newest = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
     there = session.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar_one()

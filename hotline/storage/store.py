@@ -3,17 +3,23 @@
 import logging
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
+import psycopg._queries
 from sqlalchemy import Engine, create_engine, event, pool, text
 from sqlalchemy.engine import ExceptionContext
 
 from hotline.storage.patience import connect
 
+if TYPE_CHECKING:
+    from alembic.config import Config  # loaded where it is used: 9 MB a server process never needs again
+
 log = logging.getLogger(__name__)
+
+psycopg._queries.MAX_CACHED_STATEMENT_LENGTH = 32_768
+psycopg._queries.MAX_CACHED_STATEMENT_PARAMS = 400
+"""psycopg translates the placeholders of a statement with more than 50 parameters anew each time, 6 % of an act: a ticket's clocks have 84.
+Names of its own; should they go, translating is slow again and nothing else (`tests/hotline/test_store.py` tells)."""
 
 READ_ONLY_NOW: Final = "25006"
 """read_only_sql_transaction: the server has become a standby, or the connection was made to one."""
@@ -66,8 +72,10 @@ def migrations_folder() -> Path:
     return inside if inside.is_dir() else beside
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str) -> "Config":
     """Alembic's configuration for `url`, without an ini file."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -80,6 +88,8 @@ def migrate(url: str, revision: str = "head") -> None:
     A database that a newer program has already migrated is left as it is: during a rolling upgrade the older program goes on beside
     the newer schema (docs/operations.md says what a migration must keep for that).
     """
+    from alembic import command
+
     config = alembic_config(url)
     if revision == "head" and (newer := _of_a_newer_program(url, config)):
         log.warning("数据库结构 %s 比本程序新，未作改动：滚动升级期间可以如此，请尽快升级本程序", newer)
@@ -87,8 +97,10 @@ def migrate(url: str, revision: str = "head") -> None:
     command.upgrade(config, revision)
 
 
-def _of_a_newer_program(url: str, config: Config) -> str | None:
+def _of_a_newer_program(url: str, config: "Config") -> str | None:
     """The revision the database is at, if this program does not know it."""
+    from alembic.script import ScriptDirectory
+
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     engine = create_engine(url, poolclass=pool.NullPool, hide_parameters=True)
     with engine.connect() as connection:
