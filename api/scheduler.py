@@ -36,11 +36,15 @@ _STOOD_IN_THE_WAY: Final = frozenset({"40P01", "40001"})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One periodic duty: its name, its period in seconds (None: the sweep's), and one batch of it, returning how much it did."""
+    """One periodic duty: its name, its period in seconds (None: the sweep's), and one batch of it, returning how much it did.
+
+    `drained` tells by that number whether there is nothing left that cannot wait for the next tick.
+    """
 
     name: str
     seconds: float | None
     batch: Callable[[Session, Office, datetime], int]
+    drained: Callable[[Session, int], bool] = lambda _session, done: done == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
     Job("forget_call_numbers", 3600, lambda session, _office, at: calls.forget_numbers(session, at)),
     Job("forget_drafts", 3600, lambda session, _office, at: keeping.forget_drafts(session, at)),
     Job("note_likeness", 600, lambda session, _office, at: likeness.catch_up(session, at)),
-    Job("count_figures", 3, refresh.count),
+    Job("count_figures", 3, refresh.count, refresh.drained),
     Job("draft_reports", 600, duties.draft_due),
     Job("remind_reports", 60, duties.remind),
     Job("find_hotspots", 1800, hotspot_runs.make_due),
@@ -101,26 +105,31 @@ JOBS: Final[tuple[Job | ProcessJob, ...]] = (
 
 
 def run(runtime: Runtime, job: Job | ProcessJob) -> int:
-    """Run `job` until a batch finds nothing, one commit a batch; returns how much was done."""
+    """Run `job` until nothing is left for now, one commit a batch; returns how much was done."""
     done = 0
     for _ in range(job.most if isinstance(job, ProcessJob) else _MOST_BATCHES):
-        count = _batch(runtime, job)
+        count, drained = _batch(runtime, job)
         done += count
-        if count == 0:
+        if drained:
             break
     return done
 
 
-def _batch(runtime: Runtime, job: Job | ProcessJob, tries: int = 3) -> int:
-    """One batch in a transaction of its own; begun anew where it stood in another replica's way and was the one to give up."""
+def _batch(runtime: Runtime, job: Job | ProcessJob, tries: int = 3) -> tuple[int, bool]:
+    """One batch in a transaction of its own, how much it did and whether nothing is left.
+
+    Begun anew where it stood in another replica's way and was the one to give up.
+    """
     try:
         with Session(runtime.engine, expire_on_commit=False) as session:
             if isinstance(job, ProcessJob):
                 count = job.batch(session, runtime, runtime.clock())
+                drained = count == 0
             else:
                 count = job.batch(session, runtime.office, runtime.clock())
+                drained = job.drained(session, count)
             session.commit()
-            return count
+            return count, drained
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) not in _STOOD_IN_THE_WAY or tries <= 1:
             raise

@@ -104,13 +104,16 @@ class Deliverer:
             self._gather(_BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def round(self) -> bool:
-        """Sort what is new, settle what was sent, renew what is held, take what is due; whether there was anything to do."""
+        """Sort what is new, settle what was sent, renew what is held, take what is due; whether there is more to do at once.
+
+        Events nobody subscribed to are no such reason: under load a round for each would cost more than the acts themselves.
+        """
         with Session(self._engine, expire_on_commit=False) as session:
             placed = feed.sort(session, self._clock())
             session.commit()
         done = self._settle_and_take()
         self._renew()
-        return bool(placed + done)
+        return bool(done) or placed >= feed.BATCH
 
     def _renew(self) -> None:
         """Every few seconds: whoever holds lanes says that it lives."""

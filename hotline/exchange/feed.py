@@ -24,10 +24,10 @@ from workflow.errors import OrderInvalid, RuleBroken
 MOST: Final = 500
 """Events in one page at most."""
 _SORTING: Final = 12345_005
-_BATCH: Final = 1000
+BATCH: Final = 1000
 
 
-def sort(session: Session, at: datetime, *, batch: int = _BATCH) -> int:
+def sort(session: Session, at: datetime, *, batch: int = BATCH) -> int:
     """Give up to `batch` committed events their positions and put them into the lanes of whoever subscribed; returns how many.
 
     Where somebody else is sorting there is nothing to do. The caller commits at once: the positions of one sorter must be seen

@@ -75,7 +75,7 @@ class Notifier:
 
     def _derive_until_stopped(self) -> None:
         while not self._stopping.is_set():
-            if not self._guarded(self.derive):
+            if self._guarded(self.derive) < deriving.BATCH:  # what comes meanwhile is told together
                 self._stopping.wait(_IDLE_SECONDS)
 
     def derive(self) -> int:

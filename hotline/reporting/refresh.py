@@ -57,6 +57,17 @@ def count(session: Session, office: Office, at: datetime, *, batch: int = BATCH)
     return looked
 
 
+def drained(session: Session, looked: int) -> bool:
+    """Whether a batch of `count` that looked at so many has taken all there was.
+
+    What came while it was counted waits for the next tick, and is counted together: event by event it would cost more than the acts.
+    """
+    if looked <= 1:  # one may also stand for a step of another kind
+        return looked == 0
+    state = session.get(CountState, 1)
+    return state is not None and state.built and looked < BATCH
+
+
 def count_all(session: Session, office: Office, at: datetime, *, most: int = 400) -> None:
     """Count until nothing is left, committing on the way. Raises `StillCounting` where there is more than can be waited for."""
     for _ in range(most):

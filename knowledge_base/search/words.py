@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from operator import add
 from typing import NamedTuple
 
-import rjieba
-
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _RUN = re.compile(f"[{HAN}]+|[a-z0-9]+(?:\\.[0-9]+)*|[^\\W{HAN}]", re.IGNORECASE)
 _HAN_RUN = re.compile(f"[{HAN}]+")
@@ -34,6 +32,8 @@ def runs(folded: str) -> Iterator[Run]:
 
 def tokens(folded: str) -> list[str]:
     """Every token of a folded text, repeated as often as it stands there."""
+    import rjieba  # here, not above: its dictionary takes 33 MB of every process that only imports this
+
     found: list[str] = []
     for text in _RUN.findall(folded):
         if len(text) > 1 and text[0] >= "\u3400":
@@ -51,6 +51,8 @@ def characters(folded: str) -> list[str]:
 
 def words(folded: str) -> list[str]:
     """The Han words of two and more characters, as the dictionary cuts them, also those inside longer words."""
+    import rjieba
+
     found: list[str] = []
     for run in _HAN_RUN.findall(folded):
         found += [word for word in rjieba.cut_for_search(run) if 2 <= len(word) <= _LONGEST_WORD]
