@@ -290,8 +290,9 @@ def _bear(desk: Desk, case: Case, batches: list[Batch]) -> None:
     The unit of work would send a statement a table, and knows no order between the ticket and its clocks.
     """
     case.newborn = False
+    keys = iter(case.clock_keys)  # in the order they were opened in, which is the order they are shown in
     for clock in case.clocks:
-        clock.id = case.clock_keys.pop()
+        clock.id = next(keys)
     ticket: Batch = (Ticket.__table__, [_row(case.ticket)])  # type: ignore[attr-defined]
     clocks: Batch = (Clock.__table__, [_row(clock) for clock in case.clocks])  # type: ignore[attr-defined]
     _append_together(desk.session, [ticket, *([clocks] if case.clocks else []), *batches])

@@ -20,7 +20,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from hotline.storage.embedded_programs import Cluster, cluster_of, run
+from hotline.storage.embedded_programs import Cluster, EmbeddedUnavailable, cluster_of, run
 
 USER: Final = "hotline"
 DATABASE: Final = "hotline"
@@ -152,7 +152,7 @@ class Server:
 
     def end(self) -> None:
         """Stop it at once, whatever state it is in."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(EmbeddedUnavailable):  # not running, or never made
             self._control("-w", "-m", "immediate", "stop")
 
     def kill(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -201,33 +202,35 @@ def actor_for(session: Session, person: Person) -> Actor:
     """A person as an actor: supervisors, auditors and administrators also see the platforms below theirs."""
     unit = session.get(OrgUnit, person.unit_id) if person.unit_id is not None else None
     home_id = unit.platform_id if unit is not None else person.platform_id
-    roles = frozenset(Role(role) for role in person.roles)
-    return Actor(
+    who = Actor(
         kind="person",
         id=person.id,
         name=person.name,
-        roles=roles,
+        roles=frozenset(Role(role) for role in person.roles),
         platform_id=person.platform_id,
         unit_id=person.unit_id,
-        platform_ids=_platforms(session, person.platform_id, below=bool(roles & _SEES_BELOW)),
         home_id=home_id,
     )
+    return _seeing(session, who)
 
 
 def _presented_person(session: Session, found: Any, scopes: frozenset[Scope] | None) -> Actor:
-    roles = frozenset(Role(role) for role in found.person_roles)
-    platform_id = found.person_platform_id
-    return Actor(
+    who = Actor(
         kind="person",
         id=found.person_id,
         name=found.person_name,
-        roles=roles,
-        platform_id=platform_id,
+        roles=frozenset(Role(role) for role in found.person_roles),
+        platform_id=found.person_platform_id,
         unit_id=found.home_unit_id,
-        platform_ids=_platforms(session, platform_id, below=bool(roles & _SEES_BELOW)),
-        home_id=platform_id if found.home_platform_id is None else found.home_platform_id,
+        home_id=found.person_platform_id if found.home_platform_id is None else found.home_platform_id,
         scopes=scopes,
     )
+    return _seeing(session, who)
+
+
+def _seeing(session: Session, who: Actor) -> Actor:
+    below = bool(who.roles & _SEES_BELOW)
+    return replace(who, platform_ids=_platforms(session, who.platform_id, below=below))
 
 
 def _platforms(session: Session, platform_id: int | None, *, below: bool) -> frozenset[int]:

@@ -14,7 +14,7 @@ from hotline.views import Reader
 from tests.api.conftest import Api
 from workflow.errors import RuleBroken
 from workflow.lifecycle import MOVES
-from workflow.vocabulary import Act, Role
+from workflow.vocabulary import Act, ClockKind, Role
 
 ALL_OK = {"elements": {"quality": True, "process": True, "content": True, "completeness": True}}
 ASKERS = ("agent", "agent2", "dispatcher", "reviewer", "callback", "supervisor", "auditor", "ZJJ", "JTJ")
@@ -195,3 +195,18 @@ def test_what_is_offered_works_and_what_is_not_fails(api: Api, name: str) -> Non
         api.at(step.at).act(main if act != step.act else number, act, step.login, order)
         found += [f"after {step.act} at {step.at}: {lie}" for lie in lies(api, number, main)]
     assert found == [], "\n".join(found)
+
+
+def test_a_new_tickets_periods_are_numbered_in_the_order_they_were_opened_in(api: Api) -> None:
+    number = api.take()
+    with api.world.engine.connect() as connection:
+        kinds = list(
+            connection.execute(
+                text(
+                    "SELECT c.kind FROM clocks c JOIN tickets t ON t.id = c.ticket_id WHERE t.number = :n ORDER BY c.id"
+                ),
+                {"n": number},
+            ).scalars()
+        )
+    assert len(kinds) > 1
+    assert kinds == sorted(kinds, key=[kind.value for kind in ClockKind].index)

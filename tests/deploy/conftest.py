@@ -14,6 +14,7 @@ from deploy.drills.servers import Server
 from hotline.settings import with_driver
 from hotline.storage.embedded import EmbeddedUnavailable
 from hotline.storage.store import make_engine, migrate
+from tests.loud import not_run
 from tests.world import World, build
 
 
@@ -56,7 +57,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         try:
             primary.make(fsync="off")
         except EmbeddedUnavailable as error:
-            pytest.skip(f"PostgreSQL 不可用：{error}")
+            not_run(f"PostgreSQL 不可用，此测试没有执行：{error}")
         url = driven(primary.url)
         migrate(url)
         engine = make_engine(url)

@@ -6,13 +6,16 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 
+from hotline.storage import embedded
+from hotline.storage.store import make_engine, migrate
 from tests.processes.hotlines import PATIENCE, Process, free_port, start
-from tests.world import World
+from tests.world import World, build
 
 ENVIRONMENT = {
     "HOTLINE_DATABASE_URL": "",  # the embedded one
@@ -84,3 +87,19 @@ class Installation:
                     return
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s: {self.logs()}")
+
+
+@contextlib.contextmanager
+def installed(home: Path) -> Iterator[Installation]:
+    """An installation in `home` with the small world in it; its processes and its database end with the block."""
+    url = embedded.find_or_start(home)
+    migrate(url)
+    engine = make_engine(url)
+    made = Installation(home, build(engine, home))
+    try:
+        yield made
+    finally:
+        for process in made.running.values():
+            process.kill()
+        engine.dispose()
+        embedded.stop(home)
