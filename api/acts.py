@@ -259,10 +259,10 @@ def _perform(
     reader = Reader(
         edge.session, edge.actor, edge.runtime.office, edge.at
     )  # the command brings the calendars up to date
-    return edge.perform(
+    return edge.perform_act(
         order,
         command,
-        lambda case: reader.result(case.ticket, case.assignments, case.clocks),
+        lambda case: reader.result(case.ticket, case.assignments, case.clocks, extended=case.extended),
         status=status,
         extra_fingerprint=extra_fingerprint,
         version=lambda case: case.ticket.version,

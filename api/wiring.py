@@ -172,29 +172,75 @@ class Edge:
         it was done.
         """
         if self.key is not None:
-            fingerprint = "\n".join(
-                (
-                    self.request.method,
-                    self.request.url.path,
-                    order.model_dump_json() if order else "",
-                    extra_fingerprint,
-                )
-            )
-            kept = requests.begin(self.session, self.actor.key, self.key, self._keyed(fingerprint), self.at)
+            fingerprint = self._fingerprint(order, extra_fingerprint)
+            kept = requests.begin(self.session, self.actor.key, self.key, fingerprint, self.at)
             if kept is not None:
                 self.session.rollback()
                 return _answer(kept, replayed=True)
-        result = command(self.desk())
-        etag = f'"{version(result)}"' if version else None
-        answer = requests.Kept(status, render(result).model_dump_json(), etag)
+        answer = self._done(command, render, status, version)
         if self.key is not None:
             requests.keep(self.session, self.actor.key, self.key, _TOLD_ONCE if secret else answer)
         self.session.commit()
         return _answer(answer, replayed=False)
 
-    def _keyed(self, fingerprint: str) -> str:
-        """The fingerprint under this installation's own key: what is kept of a request confirms no guess at a phone in it."""
-        return self.runtime.office.sealer.digest(fingerprint).hex()
+    def perform_act(
+        self,
+        order: BaseModel,
+        command: Callable[[Desk], T],
+        render: Callable[[T], BaseModel],
+        *,
+        status: int = 200,
+        version: Callable[[T], int],
+        extra_fingerprint: str = "",
+    ) -> Response:
+        """`perform` for acts on tickets, which change nothing but rows: the key is claimed last, in one statement with the answer.
+
+        A repeated request finds out that it is one when it is refused (the ticket has moved on) or at the end; what it did until then
+        is rolled back, and it earns the first one's answer.
+        """
+        if self.key is None:
+            answer = self._done(command, render, status, version)
+            self.session.commit()
+            return _answer(answer, replayed=False)
+        who, fingerprint = self.actor.key, self._fingerprint(order, extra_fingerprint)
+        try:
+            answer = self._done(command, render, status, version)
+            if requests.keep_unclaimed(self.session, who, self.key, fingerprint, self.at, answer):
+                self.session.commit()
+                return _answer(answer, replayed=False)
+            refused = None
+        except RuleBroken as refusal:
+            refused = refusal
+        self.session.rollback()
+        kept = requests.earned(self.session, who, self.key, fingerprint)
+        self.session.rollback()
+        if kept is not None:
+            return _answer(kept, replayed=True)
+        raise refused or requests.KeyReused(  # a week old, and forgotten this very moment
+            "该 Idempotency-Key 已过期，请为新请求换用新的键。", field="Idempotency-Key"
+        )
+
+    def _done(
+        self,
+        command: Callable[[Desk], T],
+        render: Callable[[T], BaseModel],
+        status: int,
+        version: Callable[[T], int] | None,
+    ) -> requests.Kept:
+        """What `command` earned, done but not committed."""
+        result = command(self.desk())
+        etag = f'"{version(result)}"' if version else None
+        return requests.Kept(status, render(result).model_dump_json(), etag)
+
+    def _fingerprint(self, order: BaseModel | None, extra: str) -> str:
+        """What this request is, under this installation's own key: what is kept of it confirms no guess at a phone in it."""
+        said = (
+            self.request.method,
+            self.request.url.path,
+            order.model_dump_json() if order else "",
+            extra,
+        )
+        return self.runtime.office.sealer.digest("\n".join(said)).hex()
 
 
 _TOLD_ONCE = requests.Kept(

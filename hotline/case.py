@@ -3,12 +3,10 @@
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, TextClause, bindparam, insert, select, text
-from sqlalchemy.orm import make_transient_to_detached
-from sqlmodel import Session, SQLModel, col
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from hotline import ledger
 from hotline.access import Actor
@@ -19,19 +17,27 @@ from hotline.auditing.trail import Original
 from hotline.calendars import Calendars
 from hotline.desks.grams import Commonness
 from hotline.exchange import outbox
-from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
+from hotline.models import (
+    Assignment,
+    CallbackAttempt,
+    Clock,
+    LedgerEntry,
+    OutboxEvent,
+    Reply,
+    Review,
+    Ticket,
+)
 from hotline.organisation import OrgUnit
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import Sealer, of_original
 from hotline.storage.blobs import BlobStore
+from hotline.storage.together import Batch, write_together
 from workflow.deadlines import local_day
 from workflow.statute import Statute
 from workflow.vocabulary import AssignmentRole, AssignmentStatus, ClockKind, Episode, Level, State
 
 OPEN_PARTS = frozenset({AssignmentStatus.OPEN, AssignmentStatus.RETURN_PROPOSED})
 _LIVE = OPEN_PARTS | {AssignmentStatus.REPLIED}
-Batch = tuple[Any, list[dict[str, Any]]]
-"""A table and the rows to append to it."""
 
 
 class Directory:
@@ -99,8 +105,8 @@ class Home:
 class Case:
     """A ticket taken up: locked, with its units' parts (a sweep takes it up without them) and its open clocks.
 
-    `newborn` until its row is written, its clocks with keys of `clock_keys`; `beside` are rows of other tables that go with it. `known` is what is known of its caller, once it was asked; `originals` are what was really typed in the act under way, by path,
-    where personal data was masked in it.
+    `extended` unless no unit ever asked for an extension. `newborn` until its row is written; `beside` are rows of other tables that go with it. `known` is what is known of its caller, once it
+    was asked; `originals` are what was really typed in the act under way, by path, where personal data was masked in it.
     """
 
     ticket: Ticket
@@ -111,8 +117,8 @@ class Case:
     entries: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    extended: bool = True
     newborn: bool = False
-    clock_keys: list[int] = field(default_factory=list)
     beside: list[Batch] = field(default_factory=list)
     known: Known | None = None
     originals: dict[str, str] = field(default_factory=dict)
@@ -254,22 +260,15 @@ def clock_facts(clock: Clock) -> dict[str, Any]:
     return told
 
 
+_PLAIN: Final = frozenset({Ticket, Assignment, Clock, Reply, Review, CallbackAttempt})
+"""What acts change and add that goes in one statement with what they append."""
+
+
 def write(desk: Desk, case: Case) -> None:
     """Send the case's changed rows, ledger entries and outbox rows to the database, in this transaction."""
-    batches = _taken(case)
-    if case.newborn:
-        _bear(desk, case, batches)
-        return
-    desk.session.flush()
-    if sum(len(rows) for _, rows in batches) <= _TOGETHER:
-        _append_together(desk.session, batches)
-        return
-    for table, rows in batches:
-        desk.session.execute(insert(table), rows)
-
-
-_TOGETHER: Final = 8
-"""Rows up to which what an act appends goes in one statement, whatever the tables."""
+    born = [case.ticket, *case.clocks] if case.newborn else []
+    case.newborn = False
+    write_together(desk.session, _PLAIN, _taken(case), born)
 
 
 def _taken(case: Case) -> list[Batch]:
@@ -281,59 +280,7 @@ def _taken(case: Case) -> list[Batch]:
         *case.beside,
     ]
     case.entries, case.events, case.sealed, case.beside = [], [], [], []
-    return [batch for batch in noted if batch[1]]
-
-
-def _bear(desk: Desk, case: Case, batches: list[Batch]) -> None:
-    """Write a newborn ticket and all that came with it in one statement, and have the session know what was written.
-
-    The unit of work would send a statement a table, and knows no order between the ticket and its clocks.
-    """
-    case.newborn = False
-    keys = iter(case.clock_keys)  # in the order they were opened in, which is the order they are shown in
-    for clock in case.clocks:
-        clock.id = next(keys)
-    ticket: Batch = (Ticket.__table__, [_row(case.ticket)])  # type: ignore[attr-defined]
-    clocks: Batch = (Clock.__table__, [_row(clock) for clock in case.clocks])  # type: ignore[attr-defined]
-    _append_together(desk.session, [ticket, *([clocks] if case.clocks else []), *batches])
-    for written in (case.ticket, *case.clocks):
-        make_transient_to_detached(written)
-        desk.session.add(written)
-
-
-def _row(entity: Any) -> dict[str, Any]:
-    return {column.name: getattr(entity, column.name) for column in entity.__table__.columns}
-
-
-def _append_together(session: Session, batches: list[Batch]) -> None:
-    if not batches:
-        return
-    values: dict[str, Any] = {}
-    for table, rows in batches:
-        for number, row in enumerate(rows):
-            values |= {f"{table.name}_{number}_{name}": value for name, value in row.items()}
-    shape = tuple((table.name, tuple(rows[0]), len(rows)) for table, rows in batches)
-    session.execute(_appending(shape), values)
-
-
-@cache
-def _appending(shape: tuple[tuple[str, tuple[str, ...], int], ...]) -> TextClause:
-    """One statement that appends so many rows with these columns to each table, each value a parameter; put together once a shape."""
-    inserts: list[str] = []
-    parameters: list[BindParameter[Any]] = []
-    for table, names, count in shape:
-        columns = SQLModel.metadata.tables[table].columns
-        named = [[f"{table}_{number}_{name}" for name in names] for number in range(count)]
-        rows = ", ".join("(" + ", ".join(f":{each}" for each in row) + ")" for row in named)
-        inserts.append(f"INSERT INTO {table} ({', '.join(names)}) VALUES {rows}")  # noqa: S608 - our own tables' and columns' names
-        parameters += [
-            bindparam(each, type_=columns[name].type)
-            for row in named
-            for each, name in zip(row, names, strict=True)
-        ]
-    *before, last = inserts
-    with_ = ", ".join(f"a{number} AS ({each})" for number, each in enumerate(before))
-    return text(f"WITH {with_} {last}" if before else last).bindparams(*parameters)
+    return noted
 
 
 def begin_episode(ticket: Ticket, episode: Episode) -> None:

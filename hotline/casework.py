@@ -28,9 +28,8 @@ from hotline.orders import (
     SignOrder,
     instant,
 )
-from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import conceal
-from hotline.units import named, own_part, part_of, release, unit_by_code
+from hotline.units import Named, named, own_part, part_of, release, unit_by_code
 from workflow.deadlines import Turn, check_conversion, check_return, due_of, extended
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import Facts
@@ -96,7 +95,7 @@ def _assign(
     if redo:
         begin_episode(case.ticket, Episode.REDO)
     kept: set[tuple[int, AssignmentRole]] = set()
-    wanted = {(unit.id, role) for unit, role in units}
+    wanted = {(each.unit.id, each.role) for each in units}
     for part in case.open_parts():
         keep = (part.unit_id, part.role) in wanted
         if part.status is AssignmentStatus.RETURN_PROPOSED:  # naming the units decides it
@@ -108,8 +107,7 @@ def _assign(
             release(desk, case, part, verb)
     lead_kept = any(role is AssignmentRole.LEAD for _, role in kept)
     case.ticket.complex = order.complex or (case.ticket.complex and lead_kept)
-    opened = [_part(desk, case, unit, role, order) for unit, role in units if (unit.id, role) not in kept]
-    desk.session.flush()
+    opened = [_part(desk, case, each, order) for each in units if (each.unit.id, each.role) not in kept]
     case.assignments.extend(opened)
     return opened
 
@@ -121,11 +119,12 @@ def _check_complex(case: Case, order: DispatchOrder) -> None:
         )
 
 
-def _part(desk: Desk, case: Case, unit: OrgUnit, role: AssignmentRole, order: DispatchOrder) -> Assignment:
+def _part(desk: Desk, case: Case, named_unit: Named, order: DispatchOrder) -> Assignment:
     part = Assignment(
+        id=named_unit.key,
         ticket_id=case.ticket.id,
-        unit_id=unit.id,
-        role=role,
+        unit_id=named_unit.unit.id,
+        role=named_unit.role,
         status=AssignmentStatus.OPEN,
         instruction=order.instruction,
         legal_basis=order.legal_basis,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, column, func, select
+from sqlalchemy import Integer, and_, bindparam, column, exists, func, select
 from sqlmodel import col
 
 from hotline import ledger, numbers
@@ -16,7 +16,7 @@ from hotline.access import concerns, sees, sees_every_part, sees_file
 from hotline.case import Case, Desk, Home, record, tell, write
 from hotline.clocks import stamp_lapses, turn_clocks
 from hotline.exchange import outbox
-from hotline.models import Assignment, Attachment, Clock, Ticket
+from hotline.models import Assignment, Attachment, Clock, Extension, Ticket
 from hotline.organisation import CalendarVersion, Platform
 from workflow import lifecycle
 from workflow.deadlines import Turn
@@ -106,10 +106,10 @@ _HALVES: Any = (
     func.generate_series(1, 2).table_valued(column("half", Integer), name="halves").render_derived()
 )
 _OF_TICKET: Any = bindparam("ticket")
-# A ticket's parts and running clocks, one after the other in one answer. The clocks' two ends stand in one expression so that no partial
+# A ticket's parts and running clocks, one after the other in one answer, and whether an extension was ever asked for. The clocks' two ends stand in one expression so that no partial
 # index of all running clocks looks as good as the ticket's own: on a young table, not analysed yet, it would be read whole.
 _STANDING: Any = (
-    select(Assignment, Clock)
+    select(Assignment, Clock, exists().where(col(Extension.ticket_id) == _OF_TICKET))
     .select_from(
         _HALVES.outerjoin(
             Assignment, and_(_HALVES.c.half == 1, col(Assignment.ticket_id) == _OF_TICKET)
@@ -136,9 +136,9 @@ def _locked(desk: Desk, number: str) -> tuple[Ticket, Home, int]:
 
 def _case(desk: Desk, ticket: Ticket, home: Home) -> Case:
     rows = desk.session.execute(_STANDING, {"ticket": ticket.id}).all()
-    assignments = [part for part, _ in rows if part is not None]
-    clocks = [clock for _, clock in rows if clock is not None]
-    return Case(ticket, home, load_pack(home.pack), assignments, clocks)
+    assignments = [part for part, _, _ in rows if part is not None]
+    clocks = [clock for _, clock, _ in rows if clock is not None]
+    return Case(ticket, home, load_pack(home.pack), assignments, clocks, extended=rows[0][2])
 
 
 def take_up_id(desk: Desk, ticket_id: int) -> Case:
@@ -150,13 +150,13 @@ def take_up_id(desk: Desk, ticket_id: int) -> Case:
     return case
 
 
-def newborn(desk: Desk, home: Home, ticket: Ticket, clock_keys: list[int], calendar_version: int) -> Case:
-    """A case for a ticket about to be registered, its key and its clocks' given already; its first act brings it into being.
+def newborn(desk: Desk, home: Home, ticket: Ticket, calendar_version: int) -> Case:
+    """A case for a ticket about to be registered, its key given already; its first act brings it into being.
 
     `calendar_version` is the newest in the database.
     """
     desk.office.calendars.at(desk.session, calendar_version)
-    return Case(ticket, home, load_pack(home.pack), [], [], newborn=True, clock_keys=clock_keys)
+    return Case(ticket, home, load_pack(home.pack), [], [], extended=False, newborn=True)
 
 
 def act(

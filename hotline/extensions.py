@@ -71,6 +71,7 @@ def request_extension(desk: Desk, number: str, order: ExtensionOrder) -> Case:
             asked_at=desk.at,
         )
     )
+    case.extended = True
     payload = {"reason": reason.key, "explanation": order.explanation, "days": order.days}
     return act(desk, case, Act.REQUEST_EXTENSION, about=part, payload=payload)
 

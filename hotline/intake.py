@@ -3,9 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, update
 from sqlmodel import col
 
 from hotline import numbers
@@ -197,7 +197,7 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         ledger_head=b"",
     )
     home = Home(platform.id, platform.pack, platform.level, platform.parent_id)
-    case = newborn(desk, home, ticket, found.clock_keys, found.calendar_version)
+    case = newborn(desk, home, ticket, found.calendar_version)
     case.known, case.originals = known, originals | typed
     payload = _conclude(desk, case, decision) | {
         "channel": demand.channel.value,
@@ -232,7 +232,7 @@ def _references(
 
 @dataclass(frozen=True, slots=True)
 class _Reception:
-    """What is looked up to register a demand: where, and the keys its ticket will bear. Keys not used in the end leave a gap."""
+    """What is looked up to register a demand: where, and the key and number its ticket will bear. Those not used in the end leave a gap."""
 
     platform: Platform
     category_level: int | None
@@ -240,12 +240,8 @@ class _Reception:
     area_code: str | None
     calendar_version: int
     ticket_id: int
-    clock_keys: list[int]
     sequence: int
 
-
-_MOST_CLOCKS_AT_BIRTH: Final = 4
-"""Receipt's two and the reporting's; one more than any first act opens."""
 
 _RECEPTION: Any = (
     select(
@@ -255,9 +251,6 @@ _RECEPTION: Any = (
         col(Area.code),
         select(func.coalesce(func.max(col(CalendarVersion.id)), 0)).scalar_subquery(),
         func.nextval("tickets_id_seq"),
-        text("ARRAY(SELECT nextval('clocks_id_seq') FROM generate_series(1, :clocks))").bindparams(
-            clocks=_MOST_CLOCKS_AT_BIRTH
-        ),
         func.nextval(numbers.sequence_of(col(Platform.code))),
     )
     .select_from(Platform)

@@ -38,6 +38,17 @@ _CLAIM: Any = (
     .on_conflict_do_nothing()
     .returning(_KEYS.c.key)
 )
+_CLAIM_AND_KEEP: Any = (
+    insert(_KEYS)
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("actor", "key", "request_digest", "created_at", "status", "body", "etag")
+        }
+    )
+    .on_conflict_do_nothing()
+    .returning(_KEYS.c.key)
+)
 _KEEP: Any = (
     update(_KEYS)
     .where(_KEYS.c.actor == bindparam("of_actor"), _KEYS.c.key == bindparam("of_key"))
@@ -50,20 +61,9 @@ def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime
 
     Raises `KeyReused` if the key came with another fingerprint before.
     """
-    digest = hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).digest()
-    claimed = session.execute(
-        _CLAIM, {"actor": actor, "key": key, "request_digest": digest, "created_at": at}
-    ).first()
-    if claimed is not None:
-        return None
-    row = session.execute(
-        select(RequestKey).where(col(RequestKey.actor) == actor, col(RequestKey.key) == key)
-    ).scalar_one()
-    if row.request_digest != digest:
-        raise KeyReused(
-            "该 Idempotency-Key 已用于另一个请求；请为新请求换用新的键。", field="Idempotency-Key"
-        )
-    return Kept(row.status or 200, row.body or "", row.etag)
+    values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
+    claimed = session.connection().execute(_CLAIM, values).first()
+    return None if claimed is not None else earned(session, actor, key, fingerprint)
 
 
 def keep(session: Session, actor: str, key: str, kept: Kept) -> None:
@@ -71,6 +71,34 @@ def keep(session: Session, actor: str, key: str, kept: Kept) -> None:
     session.execute(
         _KEEP, {"of_actor": actor, "of_key": key, "status": kept.status, "body": kept.body, "etag": kept.etag}
     )
+
+
+def keep_unclaimed(
+    session: Session, actor: str, key: str, fingerprint: str, at: datetime, kept: Kept
+) -> bool:
+    """Claim `key` and keep what it earned, once it was earned; False where another request with the key was first, whose answer
+    `earned` tells after this transaction is rolled back. Waits for one under way."""
+    values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
+    values |= {"status": kept.status, "body": kept.body, "etag": kept.etag}
+    return session.connection().execute(_CLAIM_AND_KEEP, values).first() is not None
+
+
+def earned(session: Session, actor: str, key: str, fingerprint: str) -> Kept | None:
+    """What `key` earned, None where nobody used it. Raises `KeyReused` if it came with another fingerprint."""
+    row = session.execute(
+        select(RequestKey).where(col(RequestKey.actor) == actor, col(RequestKey.key) == key)
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != _digest(fingerprint):
+        raise KeyReused(
+            "该 Idempotency-Key 已用于另一个请求；请为新请求换用新的键。", field="Idempotency-Key"
+        )
+    return Kept(row.status or 200, row.body or "", row.etag)
+
+
+def _digest(fingerprint: str) -> bytes:
+    return hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).digest()
 
 
 def forget_old(session: Session, as_of: datetime) -> int:

@@ -1,8 +1,10 @@
 """Units and their parts in a ticket: who may be dispatched to, and which part an act speaks of. Art. 13(3)(4), 17."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Text, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col
 
 from hotline.case import OPEN_PARTS, Case, Desk, Home
@@ -23,8 +25,35 @@ def unit_by_code(desk: Desk, code: str, field: str = "unit") -> OrgUnit:
         select(OrgUnit).where(col(OrgUnit.code) == code)
     ).scalar_one_or_none()
     if unit is None or not unit.active:
-        raise OrderInvalid(f"没有代码为 {code} 的承办单位，或该单位已停用。", field=field)
+        raise _no_unit(code, field)
     return unit
+
+
+class Named(NamedTuple):
+    """A unit an order names, as what, and the key its part would bear."""
+
+    unit: OrgUnit
+    role: AssignmentRole
+    key: int
+
+
+_BY_CODE: Any = select(OrgUnit, func.nextval("assignments_id_seq")).where(
+    col(OrgUnit.code) == any_(bindparam("codes", type_=ARRAY(Text)))
+)
+
+
+def _found(desk: Desk, order: DispatchOrder) -> list[Named]:
+    rows = desk.session.execute(_BY_CODE, {"codes": [order.lead, *order.co_units]}).all()
+    by_code = {unit.code: (unit, key) for unit, key in rows if unit.active}
+    for code, field in ((order.lead, "lead"), *((code, "co_units") for code in order.co_units)):
+        if code not in by_code:
+            raise _no_unit(code, field)
+    lead = Named(by_code[order.lead][0], AssignmentRole.LEAD, by_code[order.lead][1])
+    return [lead, *(Named(by_code[c][0], AssignmentRole.CO, by_code[c][1]) for c in order.co_units)]
+
+
+def _no_unit(code: str, field: str) -> OrderInvalid:
+    return OrderInvalid(f"没有代码为 {code} 的承办单位，或该单位已停用。", field=field)
 
 
 def release(desk: Desk, case: Case, part: Assignment, verb: Act) -> None:
@@ -34,16 +63,14 @@ def release(desk: Desk, case: Case, part: Assignment, verb: Act) -> None:
     desk.session.add(part)
 
 
-def named(desk: Desk, case: Case, order: DispatchOrder) -> list[tuple[OrgUnit, AssignmentRole]]:
+def named(desk: Desk, case: Case, order: DispatchOrder) -> list[Named]:
     """The units an order names, checked: active, of a level and area the platform may dispatch to, reached through the
     department in charge where art. 13(4) asks for it. Raises `OrderInvalid` naming `lead` or `co_units`.
     """
-    lead = unit_by_code(desk, order.lead, "lead")
-    units = [(lead, AssignmentRole.LEAD)]
-    units += [(unit_by_code(desk, code, "co_units"), AssignmentRole.CO) for code in order.co_units]
+    units = _found(desk, order)
     emergency = _emergency(desk, case, order.emergency)
-    ids = {unit.id for unit, _ in units}
-    for unit, role in units:
+    ids = {each.unit.id for each in units}
+    for unit, role, _ in units:
         field = "lead" if role is AssignmentRole.LEAD else "co_units"
         _check_home(desk, case, unit, field)
         _check_level(desk, case, unit, field, skipping=emergency is not None)

@@ -134,8 +134,10 @@ class Reader:
         }
         return [mark for mark in Mark if shown[mark]]
 
-    def result(self, ticket: Ticket, parts: Sequence[Assignment], clocks: Iterable[Clock]) -> ActResult:
-        """A ticket after an act, from the rows the act had at hand."""
+    def result(
+        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Iterable[Clock], *, extended: bool = True
+    ) -> ActResult:
+        """A ticket after an act, from the rows the act had at hand; `extended` unless no extension was ever asked for."""
         mine = self._own(parts)
         seen = [c for c in clocks if mine is None or c.unit_id in (None, self.actor.unit_id)]
         return ActResult(
@@ -143,7 +145,7 @@ class Reader:
             spoken=numbers.spoken(ticket.number),
             state=ticket.state,
             version=ticket.version,
-            acts=self.acts(ticket, parts, seen),
+            acts=self.acts(ticket, parts, seen, extended=extended),
             clocks=[self._clock(c, ticket) for c in seen],
         )
 
@@ -249,18 +251,25 @@ class Reader:
 
     # --- what may be done next -----------------------------------------------------------------------------------
 
-    def acts(self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock]) -> list[Act]:
+    def acts(
+        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], *, extended: bool = True
+    ) -> list[Act]:
         """The acts this actor could do now: the table's moves, narrowed by the facts of the ticket."""
         offered = open_acts(ticket.state, self.actor.roles)
         if self.actor.is_unit:
-            return self._unit_acts(ticket, parts, clocks, offered)
+            return self._unit_acts(ticket, parts, clocks, offered, extended)
         if ticket.platform_id not in self.actor.platform_ids:
             return []
-        facts = self._platform_facts(ticket, parts, clocks)
+        facts = self._platform_facts(ticket, parts, clocks, extended)
         return [act for act in offered if act not in facts or facts[act]()]
 
     def _unit_acts(
-        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], offered: Sequence[Act]
+        self,
+        ticket: Ticket,
+        parts: Sequence[Assignment],
+        clocks: Sequence[Clock],
+        offered: Sequence[Act],
+        extended: bool,
     ) -> list[Act]:
         own = [p for p in parts if p.unit_id == self.actor.unit_id]
         if not own:
@@ -285,7 +294,7 @@ class Reader:
             and ticket.matter in (Matter.INQUIRY, Matter.HELP),
             Act.REQUEST_EXTENSION: owes
             and ClockKind.REPLY in in_time
-            and not self._extension(ticket, pending=True),
+            and not (extended and self._extension(ticket, pending=True)),
             Act.REPORT_PROGRESS: owes,
             Act.ANSWER_CITIZEN: ticket.state is State.MERGED
             or (owes and signed and part.answered_at is None),
@@ -303,16 +312,17 @@ class Reader:
         return True
 
     def _platform_facts(
-        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock]
+        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], extended: bool
     ) -> dict[Act, Callable[[], bool]]:
         returning = any(p.status is AssignmentStatus.RETURN_PROPOSED for p in parts)
         has_parts = bool(parts)
+        extended = extended and has_parts
         return {
             Act.UPHOLD_RETURN: lambda: returning,
             Act.REJECT_RETURN: lambda: returning,
-            Act.APPROVE_EXTENSION: lambda: has_parts and self._extension(ticket, pending=True),
-            Act.REFUSE_EXTENSION: lambda: has_parts and self._extension(ticket, pending=True),
-            Act.NOTIFY_EXTENSION: lambda: has_parts and self._extension(ticket, pending=False),
+            Act.APPROVE_EXTENSION: lambda: extended and self._extension(ticket, pending=True),
+            Act.REFUSE_EXTENSION: lambda: extended and self._extension(ticket, pending=True),
+            Act.NOTIFY_EXTENSION: lambda: extended and self._extension(ticket, pending=False),
             Act.RELEASE_UNIT: lambda: any(
                 p.role is AssignmentRole.CO and p.status in OPEN_PARTS for p in parts
             ),

@@ -26,6 +26,10 @@ ENVIRONMENT = {
 }
 
 
+_NO_DATABASE = ("EmbeddedUnavailable", "OperationalError", "数据库无法连接")
+"""How a process says that it ended because it found no database."""
+
+
 @dataclass
 class Installation:
     """One data folder, the processes on it, and what was killed."""
@@ -71,9 +75,8 @@ class Installation:
         """Start again what ended by itself, because the database died under it while it was only starting."""
         for name, process in list(self.running.items()):
             if process.popen.poll() is not None:
-                assert (
-                    "EmbeddedUnavailable" in (log := process.log.read_text()) or "OperationalError" in log
-                ), log
+                log = process.log.read_text()
+                assert any(each in log for each in _NO_DATABASE), log
                 self.ended_early += 1
                 self.start(name)
 

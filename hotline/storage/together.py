@@ -1,0 +1,150 @@
+"""What one act changes and appends, in one statement instead of one a table.
+
+Rows to insert travel as one JSON document a table: a parameter a column would have to be typed, adapted and sent one by one, 200 of them
+for a new ticket. PostgreSQL reads each field by its column's type.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Table, inspect
+from sqlalchemy.orm import make_transient, make_transient_to_detached
+from sqlmodel import Session, SQLModel
+
+Batch = tuple[Any, list[dict[str, Any]]]
+"""A table and the rows to append to it, all with the same columns."""
+
+_MOST: Final = 24
+"""Changed rows up to which they go into the statement: each is a part of its text."""
+
+
+class _Insert(NamedTuple):
+    """Rows for one table; `numbers` where the database numbers them."""
+
+    table: str
+    columns: tuple[str, ...]
+    numbers: bool
+
+
+class _Update(NamedTuple):
+    table: str
+    columns: tuple[str, ...]
+
+
+def write_together(
+    session: Session, plain: frozenset[type], batches: Iterable[Batch], newborn: Sequence[SQLModel] = ()
+) -> None:
+    """Send what the session holds new or changed, the rows of `newborn` and `batches` to the database, in this transaction.
+
+    In one statement where all of the session's changes are of `plain` classes, which have one key named `id`, no relations, and no two
+    rows that must be written one before the other; else the session's unit of work sends its own first. The session knows everything as
+    written afterwards, keys included; `newborn` rows join it.
+    """
+    new, changed = list(session.new), list(session.dirty)
+    if len(changed) > _MOST or session.deleted or not {type(each) for each in (*new, *changed)} <= plain:
+        session.flush()
+        new, changed = [], []
+    inserts, documents, numbered = _inserts([*newborn, *new], batches)
+    updates, values, touched = _updates(changed)
+    if not inserts and not updates:
+        return
+    answer = session.connection().exec_driver_sql(
+        _statement(tuple(inserts), tuple(updates)), (*documents, *values)
+    )
+    if numbered:
+        for entities, keys in zip(numbered, answer.one(), strict=True):
+            for entity, key in zip(
+                entities, sorted(keys), strict=True
+            ):  # numbered in the order they were sent
+                entity.id = key
+    for entity in (*newborn, *new, *touched):
+        make_transient(entity)
+        make_transient_to_detached(entity)
+        session.add(entity)
+
+
+def _inserts(
+    entities: Iterable[Any], batches: Iterable[Batch]
+) -> tuple[list[_Insert], list[str], list[list[Any]]]:
+    """The tables to insert into, a document for each, and for each table that numbers its rows the entities to be numbered."""
+    grouped: dict[tuple[Table, bool], list[Any]] = {}
+    for entity in entities:
+        grouped.setdefault((entity.__table__, entity.id is None), []).append(entity)
+    inserts, documents, numbered = [], [], []
+    for (table, numbers), group in grouped.items():
+        columns = _columns(table, numbers)
+        inserts.append(_Insert(table.name, columns, numbers))
+        documents.append(_document([{name: getattr(each, name) for name in columns} for each in group]))
+        if numbers:
+            numbered.append(group)
+    for table, rows in batches:
+        if rows:
+            inserts.append(_Insert(table.name, tuple(rows[0]), numbers=False))
+            documents.append(_document(rows))
+    return inserts, documents, numbered
+
+
+@lru_cache(maxsize=64)
+def _columns(table: Table, numbers: bool) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if not (numbers and column.name == "id"))
+
+
+def _updates(entities: Iterable[Any]) -> tuple[list[_Update], list[Any], list[Any]]:
+    """What to update, the values in the statement's order, and the entities that had changed."""
+    updates: list[_Update] = []
+    values: list[Any] = []
+    touched: list[Any] = []
+    for entity in entities:
+        unmodified = inspect(entity).unmodified
+        columns = tuple(name for name in _columns(entity.__table__, True) if name not in unmodified)
+        if columns:
+            touched.append(entity)
+            updates.append(_Update(entity.__tablename__, columns))
+            values += [_sent(getattr(entity, name)) for name in columns]
+            values.append(entity.id)
+    return updates, values, touched
+
+
+def _sent(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value  # a word of the field's as its own text
+
+
+def _document(rows: list[dict[str, Any]]) -> str:
+    return _ENCODER.encode(rows)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, date):  # and an instant
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    raise TypeError(f"no column keeps a {type(value).__name__}")
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_as_text, check_circular=False)
+
+
+@lru_cache(maxsize=512)
+def _statement(inserts: tuple[_Insert, ...], updates: tuple[_Update, ...]) -> str:
+    """The statement for so many documents and values; put together once a shape."""
+    parts = [_inserting(each) for each in inserts] + [_updating(each) for each in updates]
+    asked = [number for number, each in enumerate(inserts) if each.numbers]
+    if not asked and len(parts) == 1:
+        return parts[0]
+    with_ = ", ".join(f"w{number} AS ({part})" for number, part in enumerate(parts))
+    keys = ", ".join(f"ARRAY(SELECT id FROM w{number})" for number in asked)  # noqa: S608 - numbers
+    return f"WITH {with_} SELECT {keys or '1'}"
+
+
+def _inserting(each: _Insert) -> str:
+    columns = ", ".join(each.columns)
+    rows = f"SELECT {columns} FROM json_populate_recordset(NULL::{each.table}, %s::json)"  # noqa: S608 - our own tables' and columns' names
+    return f"INSERT INTO {each.table} ({columns}) {rows}" + (" RETURNING id" if each.numbers else "")
+
+
+def _updating(each: _Update) -> str:
+    changes = ", ".join(f"{name} = %s" for name in each.columns)
+    return f"UPDATE {each.table} SET {changes} WHERE id = %s"  # noqa: S608 - our own tables' and columns' names
