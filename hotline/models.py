@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, Index, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from hotline.storage.columns import json_object, key, long_text, ref, word
+from hotline.storage.columns import Record, json_object, key, long_text, ref, word
 from workflow.vocabulary import (
     AssignmentRole,
     AssignmentStatus,
@@ -32,7 +32,7 @@ from workflow.vocabulary import (
 # --- the ticket and its parts --------------------------------------------------------------------------------------
 
 
-class Ticket(SQLModel, table=True):
+class Ticket(Record, table=True):
     """工单: one demand and where it stands. Its history is in the ledger; its periods are in the clocks."""
 
     __tablename__ = "tickets"
@@ -88,7 +88,7 @@ class Ticket(SQLModel, table=True):
     )
 
 
-class Assignment(SQLModel, table=True):
+class Assignment(Record, table=True):
     """One unit's part in one ticket. `answered_at` and `reported_at` are of the current episode; `replies` keeps all."""
 
     __tablename__ = "assignments"
@@ -118,7 +118,7 @@ class Assignment(SQLModel, table=True):
     )
 
 
-class Clock(SQLModel, table=True):
+class Clock(Record, table=True):
     """时限: one legal period against one party. Exactly one of met, voided or neither; `lapsed_at` equals the due instant.
 
     `original_due_*` is what was due when the clock opened; `clock_moves` says how it became `due_*`.
@@ -266,7 +266,7 @@ class Extension(SQLModel, table=True):
     )
 
 
-class Reply(SQLModel, table=True):
+class Reply(Record, table=True):
     """反馈: what a unit reported back, and when it had answered the citizen (two instants, art. 14(4))."""
 
     __tablename__ = "replies"
