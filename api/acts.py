@@ -269,19 +269,6 @@ def _perform(
     )
 
 
-for _route in ACT_ROUTES:
-    router.add_api_route(
-        f"/{{number}}/{_route.act.value}",
-        _act_endpoint(_route),
-        methods=["POST"],
-        summary=_route.act.label,
-        operation_id=_route.act.value,
-        response_model=ActResult,
-        responses=PROBLEMS,
-        openapi_extra=with_example(_route.example),
-    )
-
-
 # --- intake ----------------------------------------------------------------------------------------------------------
 
 
@@ -381,3 +368,18 @@ def _platform_id(edge: Edge, code: str | None) -> int | None:
     if found is None:
         raise OrderInvalid(f"没有代码为 {code} 的热线平台。", field="platform")
     return int(found)
+
+
+# --- one route an act; after intake, which is asked most and looked for first ---------------------------------------------
+
+for _route in ACT_ROUTES:
+    router.add_api_route(
+        f"/{{number}}/{_route.act.value}",
+        _act_endpoint(_route),
+        methods=["POST"],
+        summary=_route.act.label,
+        operation_id=_route.act.value,
+        response_model=ActResult,
+        responses=PROBLEMS,
+        openapi_extra=with_example(_route.example),
+    )

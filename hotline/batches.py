@@ -57,5 +57,6 @@ def write_all(desk: Desk, cases: Sequence[Case]) -> None:
         first.entries += case.entries
         first.events += case.events
         first.sealed += case.sealed
-        case.entries, case.events, case.sealed = [], [], []
+        first.fresh += case.fresh
+        case.entries, case.events, case.sealed, case.fresh = [], [], [], []
     write(desk, first)

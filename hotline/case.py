@@ -105,7 +105,8 @@ class Home:
 class Case:
     """A ticket taken up: locked, with its units' parts (a sweep takes it up without them) and its open clocks.
 
-    `extended` unless no unit ever asked for an extension. `newborn` until its row is written; `beside` are rows of other tables that go with it. `known` is what is known of its caller, once it
+    `extended` unless no unit ever asked for an extension. `newborn` until its row is written; `fresh` are the
+    rows the act under way makes, its own among them, `beside` those that go with it as they are. `known` is what is known of its caller, once it
     was asked; `originals` are what was really typed in the act under way, by path, where personal data was masked in it.
     """
 
@@ -119,6 +120,7 @@ class Case:
     turned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     extended: bool = True
     newborn: bool = False
+    fresh: list[Any] = field(default_factory=list)
     beside: list[Batch] = field(default_factory=list)
     known: Known | None = None
     originals: dict[str, str] = field(default_factory=dict)
@@ -266,9 +268,8 @@ _PLAIN: Final = frozenset({Ticket, Assignment, Clock, Reply, Review, CallbackAtt
 
 def write(desk: Desk, case: Case) -> None:
     """Send the case's changed rows, ledger entries and outbox rows to the database, in this transaction."""
-    born = [case.ticket, *case.clocks] if case.newborn else []
-    case.newborn = False
-    write_together(desk.session, _PLAIN, _taken(case), born)
+    fresh, case.fresh, case.newborn = case.fresh, [], False
+    write_together(desk.session, _PLAIN, _taken(case), fresh)
 
 
 def _taken(case: Case) -> list[Batch]:

@@ -131,7 +131,7 @@ def _part(desk: Desk, case: Case, named_unit: Named, order: DispatchOrder) -> As
         dispatched_at=desk.at,
         dispatched_by=desk.actor.id,
     )
-    desk.session.add(part)
+    case.fresh.append(part)
     return part
 
 

@@ -122,16 +122,10 @@ def open_clock(
         provisional=due.provisional,
         calendar_version=desk.office.calendars.version,
     )
-    _keep(desk, case, clock)
+    case.fresh.append(clock)
     case.clocks.append(clock)
     note(case, "opened", clock)
     return clock
-
-
-def _keep(desk: Desk, case: Case, clock: Clock) -> None:
-    """Have the clock written with the case; one of a newborn ticket must wait for the ticket's row."""
-    if not case.newborn:
-        desk.session.add(clock)
 
 
 def calendar_for(desk: Desk, case: Case, limit: Limit, about: Assignment | None) -> WorkCalendar:
@@ -150,7 +144,6 @@ def _meet(desk: Desk, case: Case, clock: Clock, at: datetime) -> None:
         clock.lapsed_at = None
     clock.met_at = at
     clock.next_rung_at = None
-    _keep(desk, case, clock)
     note(case, "met", clock)
 
 
@@ -159,7 +152,6 @@ def void(desk: Desk, case: Case, clock: Clock, verb: Act) -> None:
     clock.voided_at = desk.at
     clock.voided_by = verb.value
     clock.next_rung_at = None
-    _keep(desk, case, clock)
     note(case, "voided", clock)
 
 
@@ -180,7 +172,6 @@ def stamp_lapses(desk: Desk, case: Case) -> int:
 def lapse(desk: Desk, case: Case, clock: Clock) -> None:
     """Stamp one clock late as of its due instant. A right that expires (退单) is stamped without a ledger entry."""
     clock.lapsed_at = clock.due_at
-    _keep(desk, case, clock)
     if not clock.duty and clock.party is not Party.CITIZEN:
         return
     if clock.duty:

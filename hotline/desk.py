@@ -156,7 +156,7 @@ def newborn(desk: Desk, home: Home, ticket: Ticket, calendar_version: int) -> Ca
     `calendar_version` is the newest in the database.
     """
     desk.office.calendars.at(desk.session, calendar_version)
-    return Case(ticket, home, load_pack(home.pack), [], [], extended=False, newborn=True)
+    return Case(ticket, home, load_pack(home.pack), [], [], extended=False, newborn=True, fresh=[ticket])
 
 
 def act(

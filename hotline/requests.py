@@ -3,13 +3,14 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
 from hotline.models import RequestKey
+from hotline.storage.constant import Constant
 from workflow.errors import RuleBroken
 
 KEPT_FOR = timedelta(days=7)
@@ -31,14 +32,13 @@ class Kept:
 
 
 _KEYS: Any = RequestKey.__table__  # type: ignore[attr-defined]
-# put together once, and on the table: the ORM would look through its objects for each
-_CLAIM: Any = (
+_CLAIM: Final = Constant(
     insert(_KEYS)
     .values({name: bindparam(name) for name in ("actor", "key", "request_digest", "created_at")})
     .on_conflict_do_nothing()
     .returning(_KEYS.c.key)
 )
-_CLAIM_AND_KEEP: Any = (
+_CLAIM_AND_KEEP: Final = Constant(
     insert(_KEYS)
     .values(
         {
@@ -49,7 +49,7 @@ _CLAIM_AND_KEEP: Any = (
     .on_conflict_do_nothing()
     .returning(_KEYS.c.key)
 )
-_KEEP: Any = (
+_KEEP: Final = Constant(
     update(_KEYS)
     .where(_KEYS.c.actor == bindparam("of_actor"), _KEYS.c.key == bindparam("of_key"))
     .values({name: bindparam(name) for name in ("status", "body", "etag")})
@@ -62,14 +62,15 @@ def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime
     Raises `KeyReused` if the key came with another fingerprint before.
     """
     values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
-    claimed = session.connection().execute(_CLAIM, values).first()
+    claimed = _CLAIM.ask(session, values).first()
     return None if claimed is not None else earned(session, actor, key, fingerprint)
 
 
 def keep(session: Session, actor: str, key: str, kept: Kept) -> None:
     """Keep what the claimed key earned."""
-    session.execute(
-        _KEEP, {"of_actor": actor, "of_key": key, "status": kept.status, "body": kept.body, "etag": kept.etag}
+    _KEEP.ask(
+        session,
+        {"of_actor": actor, "of_key": key, "status": kept.status, "body": kept.body, "etag": kept.etag},
     )
 
 
@@ -80,7 +81,7 @@ def keep_unclaimed(
     `earned` tells after this transaction is rolled back. Waits for one under way."""
     values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
     values |= {"status": kept.status, "body": kept.body, "etag": kept.etag}
-    return session.connection().execute(_CLAIM_AND_KEEP, values).first() is not None
+    return _CLAIM_AND_KEEP.ask(session, values).first() is not None
 
 
 def earned(session: Session, actor: str, key: str, fingerprint: str) -> Kept | None:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
@@ -14,6 +14,7 @@ from hotline import numbers
 from hotline.access import Actor
 from hotline.organisation import AccessToken, OrgUnit, Person, Platform
 from hotline.people.identity import MachineClient
+from hotline.storage.constant import Constant
 from workflow.errors import OrderInvalid, RuleBroken
 from workflow.statute import DEFAULT_PACK
 from workflow.statute import load as load_pack
@@ -138,7 +139,7 @@ def issue_token(
     return plain
 
 
-_PRESENTED: Any = (  # asked with every request: put together once, and only what is needed
+_PRESENTED: Final = Constant(  # asked with every request
     select(
         *(col(name) for name in (AccessToken.id, AccessToken.label, AccessToken.roles, AccessToken.scopes)),
         *(col(name) for name in (AccessToken.unit_id, AccessToken.platform_id, AccessToken.expires_at)),
@@ -163,7 +164,7 @@ _PRESENTED: Any = (  # asked with every request: put together once, and only wha
 
 def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
     """Who presents `token`, or None if it is unknown, expired, revoked, or its person, unit or client is no longer active."""
-    found = session.execute(_PRESENTED, {"digest": _digest(token)}).first()
+    found = _PRESENTED.ask(session, {"digest": _digest(token)}).first()
     if found is None:
         return None
     if (found.expires_at is not None and found.expires_at <= at) or found.client_revoked_at is not None:

@@ -35,19 +35,19 @@ class _Update(NamedTuple):
 
 
 def write_together(
-    session: Session, plain: frozenset[type], batches: Iterable[Batch], newborn: Sequence[SQLModel] = ()
+    session: Session, plain: frozenset[type], batches: Iterable[Batch], fresh: Sequence[SQLModel] = ()
 ) -> None:
-    """Send what the session holds new or changed, the rows of `newborn` and `batches` to the database, in this transaction.
+    """Send what the session holds new or changed, the rows of `fresh` and `batches` to the database, in this transaction.
 
     In one statement where all of the session's changes are of `plain` classes, which have one key named `id`, no relations, and no two
     rows that must be written one before the other; else the session's unit of work sends its own first. The session knows everything as
-    written afterwards, keys included; `newborn` rows join it.
+    written afterwards, keys included; `fresh` rows join it.
     """
     new, changed = list(session.new), list(session.dirty)
     if len(changed) > _MOST or session.deleted or not {type(each) for each in (*new, *changed)} <= plain:
         session.flush()
         new, changed = [], []
-    inserts, documents, numbered = _inserts([*newborn, *new], batches)
+    inserts, documents, numbered = _inserts([*fresh, *new], batches)
     updates, values, touched = _updates(changed)
     if not inserts and not updates:
         return
@@ -60,8 +60,9 @@ def write_together(
                 entities, sorted(keys), strict=True
             ):  # numbered in the order they were sent
                 entity.id = key
-    for entity in (*newborn, *new, *touched):
+    for entity in (*new, *touched):
         make_transient(entity)
+    for entity in (*fresh, *new, *touched):
         make_transient_to_detached(entity)
         session.add(entity)
 
