@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlmodel import col
 
+from api.direct import DirectRoute
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, with_example
 from hotline import aftercare, casework, extensions, intake, supervision
@@ -21,7 +22,7 @@ from knowledge_base import articles, telling
 from workflow.errors import OrderInvalid
 from workflow.vocabulary import Act
 
-router = APIRouter(prefix="/api/v1/tickets", tags=["工单"])
+router = APIRouter(prefix="/api/v1/tickets", tags=["工单"], route_class=DirectRoute)
 
 _NUMBER = Path(
     description="工单编号，15 位数字，可带空格", pattern=r"^[0-9 \-]{15,25}$", examples=["012611210000425"]

@@ -26,6 +26,8 @@ _bearer = HTTPBearer(auto_error=False, description="人员、承办单位或平�
 _cookie = APIKeyCookie(
     name=COOKIE, auto_error=False, description="网页登录会话；修改类请求另须带 X-CSRF-Token"
 )
+bearer_of: Final = _bearer
+"""The credentials of a request's Authorization header, None where there are none; to be awaited."""
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 Cookie = Annotated[str | None, Depends(_cookie)]
 

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select, update
 from sqlmodel import col
@@ -33,10 +33,11 @@ from hotline.organisation import Area, CalendarVersion, Category, Platform
 from hotline.privacy.concealment import conceal, conceal_demand, concealed_reference, known_by
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import of_caller
+from hotline.storage.constant import Constant
 from workflow.deadlines import Turn, local_day
 from workflow.errors import NotFound, OrderInvalid, RuleBroken
 from workflow.lifecycle import Facts
-from workflow.vocabulary import Act, AssignmentStatus, ClockKind, Episode, State
+from workflow.vocabulary import Act, AssignmentStatus, ClockKind, Episode, Level, State
 
 _OLDEST_RECEIPT = timedelta(days=366)
 
@@ -159,22 +160,21 @@ def _conclude(desk: Desk, case: Case, order: Order) -> dict[str, Any]:
 
 def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decision: Order) -> Case:
     found = _reception(desk, demand, platform_id)
-    platform = found.platform
-    call = calls.named(desk, platform, demand.call_id)
+    call = calls.named(desk, found.home.id, demand.call_id)
     demand, from_call = calls.completed(desk, demand, call)
     received_at = instant(demand.received_at, desk.at)
     known = known_by(demand.caller)
     call_id, external_ref, originals = _references(desk, demand, known, call)
     _check_receipt(desk, demand, received_at, found)
     if call_id is not None:
-        call_id = _free_name(desk, platform, call_id, another=demand.another)
+        call_id = _free_name(desk, found.home.id, call_id, another=demand.another)
     demand, decision, typed = conceal_demand(demand, decision, known)
-    number = numbers.written(platform.code, local_day(desk.at), found.sequence)
+    number = numbers.written(found.code, local_day(desk.at), found.sequence)
     sealer = desk.office.sealer.pinned()
     ticket = Ticket(
         id=found.ticket_id,
         number=number,
-        platform_id=platform.id,
+        platform_id=found.home.id,
         state=State.PENDING_DECISION,
         matter=demand.matter,
         channel=demand.channel,
@@ -196,8 +196,7 @@ def _born(desk: Desk, demand: Demand, platform_id: int | None, verb: Act, decisi
         episode=Episode.FIRST,
         ledger_head=b"",
     )
-    home = Home(platform.id, platform.pack, platform.level, platform.parent_id)
-    case = newborn(desk, home, ticket, found.calendar_version)
+    case = newborn(desk, found.home, ticket, found.calendar_version)
     case.known, case.originals = known, originals | typed
     payload = _conclude(desk, case, decision) | {
         "channel": demand.channel.value,
@@ -234,7 +233,8 @@ def _references(
 class _Reception:
     """What is looked up to register a demand: where, and the key and number its ticket will bear. Those not used in the end leave a gap."""
 
-    platform: Platform
+    home: Home
+    code: str
     category_level: int | None
     category_active: bool | None
     area_code: str | None
@@ -243,9 +243,10 @@ class _Reception:
     sequence: int
 
 
-_RECEPTION: Any = (
+_RECEPTION: Final = Constant(
     select(
-        Platform,
+        *(col(name) for name in (Platform.id, Platform.pack, Platform.level, Platform.parent_id)),
+        col(Platform.code),
         col(Category.level),
         col(Category.active),
         col(Area.code),
@@ -266,7 +267,9 @@ def _reception(desk: Desk, demand: Demand, platform_id: int | None) -> _Receptio
     if wanted is None or wanted not in desk.actor.platform_ids:
         raise OrderInvalid("请指明受理的热线平台；您只能在自己的平台登记诉求。", field="platform")
     values = {"platform": wanted, "category": demand.category, "area": demand.area}
-    return _Reception(*desk.session.execute(_RECEPTION, values).one())
+    row: tuple[Any, ...] = tuple(_RECEPTION.ask(desk.session, values).one())
+    key, pack, level, parent_id, *rest = row
+    return _Reception(Home(key, pack, Level(level), parent_id), *rest)
 
 
 def _check_receipt(desk: Desk, demand: Demand, received_at: Any, found: _Reception) -> None:
@@ -280,13 +283,13 @@ def _check_receipt(desk: Desk, demand: Demand, received_at: Any, found: _Recepti
         raise OrderInvalid(f"行政区划 {demand.area} 不存在。", field="area")
 
 
-def _free_name(desk: Desk, platform: Platform, call_id: str, *, another: bool) -> str:
+def _free_name(desk: Desk, platform_id: int, call_id: str, *, another: bool) -> str:
     """What this ticket keeps as its call's name; once a call, but for `another` demand told in it. Raises `AlreadyRegistered`."""
-    desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform.id, call_id))))
+    desk.session.execute(select(func.pg_advisory_xact_lock(_call_lock(platform_id, call_id))))
     names = calls.names_of(call_id)
     rows = desk.session.execute(
         select(col(Ticket.call_id), col(Ticket.number)).where(
-            col(Ticket.platform_id) == platform.id, col(Ticket.call_id).in_(names)
+            col(Ticket.platform_id) == platform_id, col(Ticket.call_id).in_(names)
         )
     )
     taken = {row.call_id: row.number for row in rows}

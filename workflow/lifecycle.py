@@ -6,6 +6,7 @@ act; nothing else in the house imports `transitions`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Final
 
 from transitions import Machine, MachineError
@@ -247,6 +248,7 @@ def article_of(act: Act, state: State | None) -> str:
     return _ARTICLES[act, state]
 
 
+@lru_cache(maxsize=4096)
 def fire(state: State | None, act: Act, facts: Facts, roles: frozenset[Role]) -> State:
     """The state after `act`. Raises `IllegalMove` if no move allows it, `ActNotGranted` if none of `roles` may do it."""
     mine = tuple(a for a in open_acts(state, roles) if a is not act)

@@ -21,7 +21,7 @@ from hotline.desks.tables import Call, Seat
 from hotline.exchange import outbox
 from hotline.models import OutboxEvent, Ticket
 from hotline.orders import Code, Demand, Instant, Line, Order, Phone
-from hotline.organisation import Person, Platform
+from hotline.organisation import Person
 from hotline.privacy.concealment import concealed_reference
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import of_call
@@ -330,14 +330,14 @@ def own_call(desk: Desk, call_id: int) -> Call | None:
 # --- a ticket taken from a call --------------------------------------------------------------------------------------------
 
 
-def named(desk: Desk, platform: Platform, call_id: str | None) -> Call | None:
-    """The call a demand names, by the telephony platform's own name of it or as it is shown here."""
+def named(desk: Desk, platform_id: int, call_id: str | None) -> Call | None:
+    """The call of a platform a demand names, by the telephony platform's own name of it or as it is shown here."""
     if call_id is None:
         return None
     by_key = col(Call.call_key) == desk.office.sealer.digest(call_id)
     return desk.session.execute(
         select(Call)
-        .where(col(Call.platform_id) == platform.id, or_(by_key, col(Call.call_id) == call_id))
+        .where(col(Call.platform_id) == platform_id, or_(by_key, col(Call.call_id) == call_id))
         .order_by(col(Call.id).desc())
         .limit(1)
     ).scalar_one_or_none()

@@ -1,7 +1,6 @@
 """A statement asked with every request, handed to the driver as it is: SQLAlchemy would look it up by a long key each time, and
 prepare an object's way through the ORM that columns do not need."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -17,9 +16,11 @@ class Constant:
         self._statement: Final = statement
 
     @cached_property
-    def _text(self) -> str:
-        return str(self._statement.compile(dialect=psycopg.dialect()))  # type: ignore[no-untyped-call]
+    def _prepared(self) -> tuple[str, dict[str, Any]]:
+        compiled = self._statement.compile(dialect=psycopg.dialect())  # type: ignore[no-untyped-call]
+        return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
-    def ask(self, session: Session, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """The answer, its columns by their labels; `values` are all of the statement's parameters."""
-        return session.connection().exec_driver_sql(self._text, dict(values))
+    def ask(self, session: Session, values: dict[str, Any]) -> CursorResult[Any]:
+        """The answer, its columns by their labels; `values` are all of the statement's parameters that have none of their own."""
+        text, own = self._prepared
+        return session.connection().exec_driver_sql(text, own | values)
