@@ -160,6 +160,8 @@ def multiply(connection: psycopg.Connection[Any], times: int) -> None:
     for name, _ in indexes:
         connection.execute(f"DROP INDEX {name}")
     steps = {table: _step(connection, table) for table in MULTIPLIED}
+    for table, numbers in (("ledger", "tickets"), ("outbox", "outbox")):
+        _cut(connection, table, steps[numbers] * (times + 1))
     for table, which in MULTIPLIED.items():
         connection.execute(_copies(connection, table, which, steps), {"times": times})
     for table, step in steps.items():
@@ -171,6 +173,23 @@ def multiply(connection: psycopg.Connection[Any], times: int) -> None:
         connection.execute(definition)
 
 
+def _cut(connection: psycopg.Connection[Any], table: str, last: int) -> None:
+    """Twelve partitions up to the number `last` and two more, as the ticker would have made them month by month."""
+    (top,) = connection.execute(_NEWEST_PARTITION, {"table": table}).fetchone() or (0,)
+    width = max(1, -(-(last - top) // 12))
+    for number in range(14):
+        lower = top + number * width
+        connection.execute(
+            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+                sql.Identifier(f"{table}_from_{lower}"), sql.Identifier(table), lower, lower + width
+            )
+        )
+
+
+_NEWEST_PARTITION = r"""
+SELECT coalesce(max((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([0-9]+)''\)'))[1]::bigint), 0)
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %(table)s::regclass
+"""
 _PLAIN_INDEXES = """
 SELECT i.relname, pg_get_indexdef(i.oid) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
 WHERE t.relname = ANY(%(tables)s) AND t.relkind = 'r' AND i.relkind = 'i' AND NOT x.indisunique

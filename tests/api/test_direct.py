@@ -60,7 +60,9 @@ BODIES: dict[str, bytes] = {
     .replace("title", "title")
     .encode()
     .replace(b'"matter"', b'"call_id": "\\ud800", "matter"'),
-    "deep": b"[" * 100_000,
+    "deep": b"[" * 60_000,
+    "a number beyond all": b'{"demand": 1' + b"0" * 5000 + b"}",
+    "a float beyond all": b'{"demand": 1e400}',
     "unknown category": json.dumps({"demand": DEMAND["demand"] | {"category": "999999"}}).encode(),
 }
 
