@@ -263,7 +263,7 @@ def _perform(
     return edge.perform_act(
         order,
         command,
-        lambda case: reader.result(case.ticket, case.assignments, case.clocks, extended=case.extended),
+        lambda case: reader.result(case.ticket, case.assignments, case.clocks, there=case.there),
         status=status,
         extra_fingerprint=extra_fingerprint,
         version=lambda case: case.ticket.version,

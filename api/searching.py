@@ -233,7 +233,7 @@ def tell_article(name: NamePath, order: telling.TellOrder, edge: EdgeDep) -> Res
     return edge.perform(
         order,
         lambda desk: telling.tell(desk, name, order),
-        lambda case: reader.result(case.ticket, case.assignments, case.clocks, extended=case.extended),
+        lambda case: reader.result(case.ticket, case.assignments, case.clocks, there=case.there),
         status=201,
         version=lambda case: case.ticket.version,
     )

@@ -56,7 +56,7 @@ class ListQuery(FilterWords):
 @router.get(
     "", summary="工单列表", operation_id="list_tickets", response_model=TicketPage, responses=PROBLEMS
 )
-def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> TicketPage:
+def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> Response:
     """The tickets the actor sees, filtered or from one of their queues, newest first or by due date, in keyset pages."""
     filters = filters_of(query, edge.at)
     queue = worklists.worklist_of(edge.actor, query.queue) if query.queue is not None else None
@@ -70,7 +70,8 @@ def list_tickets(query: Annotated[ListQuery, Query()], edge: ReadDep) -> TicketP
         also=worklists.conditions(edge.actor, queue, edge.at) if queue else (),
     )
     reader = edge.reader()
-    return TicketPage(items=[reader.line(row) for row in page.rows], next=page.next)
+    told = TicketPage(items=[reader.line(row) for row in page.rows], next=page.next)
+    return Response(told.model_dump_json(), media_type="application/json")
 
 
 def seen(edge: Edge, number: str) -> Ticket:

@@ -19,8 +19,10 @@ from hotline.desks.grams import Commonness
 from hotline.exchange import outbox
 from hotline.models import (
     Assignment,
+    Attachment,
     CallbackAttempt,
     Clock,
+    Extension,
     LedgerEntry,
     OutboxEvent,
     Reply,
@@ -125,6 +127,11 @@ class Case:
     known: Known | None = None
     originals: dict[str, str] = field(default_factory=dict)
     sealed: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def there(self) -> frozenset[Any]:
+        """Tables that may have rows of this ticket; see `Reader.result`."""
+        return frozenset({Attachment, Extension} if self.extended else {Attachment})
 
     @property
     def law_on(self) -> Any:

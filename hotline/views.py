@@ -1,10 +1,10 @@
 """What people and programs are shown of a ticket. Callers' personal data is masked here, always."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, select
 from sqlmodel import Session, col
 
 from hotline import ledger, numbers
@@ -30,7 +30,7 @@ from hotline.organisation import OrgUnit, Person
 from hotline.privacy.concealment import cleaned, cleaner, known_of
 from hotline.privacy.masking import mask_name, mask_phone
 from hotline.privacy.sealing import Sealer
-from hotline.queues import Row
+from hotline.queue_rows import Row
 from hotline.shapes import (
     ActResult,
     CallbackView,
@@ -46,6 +46,7 @@ from hotline.shapes import (
     TicketLine,
     TicketView,
 )
+from hotline.storage.constant import Constant
 from workflow.deadlines import CHINA
 from workflow.errors import IllegalMove
 from workflow.lifecycle import Facts, fire, open_acts
@@ -62,6 +63,15 @@ from workflow.vocabulary import (
     PersonalField,
     Role,
     State,
+)
+
+_OF_TICKET: Final[dict[Any, Any]] = {
+    table: col(table.ticket_id)
+    for table in (Reply, Review, CallbackAttempt, Extension, ReturnProposal, Attachment)
+} | {Ticket: col(Ticket.merged_into_id)}
+"""Tables with rows of a ticket, beside its parts and clocks, and by which column; of the tickets themselves those merged into it."""
+_THERE: Final = Constant(
+    select(*(exists().where(column == bindparam("ticket")) for column in _OF_TICKET.values()))
 )
 
 
@@ -135,9 +145,14 @@ class Reader:
         return [mark for mark in Mark if shown[mark]]
 
     def result(
-        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Iterable[Clock], *, extended: bool = True
+        self,
+        ticket: Ticket,
+        parts: Sequence[Assignment],
+        clocks: Iterable[Clock],
+        *,
+        there: Container[Any] = _OF_TICKET,
     ) -> ActResult:
-        """A ticket after an act, from the rows the act had at hand; `extended` unless no extension was ever asked for."""
+        """A ticket after an act, from the rows the act had at hand; `there` are tables that may have rows of it."""
         mine = self._own(parts)
         seen = [c for c in clocks if mine is None or c.unit_id in (None, self.actor.unit_id)]
         return ActResult(
@@ -145,7 +160,7 @@ class Reader:
             spoken=numbers.spoken(ticket.number),
             state=ticket.state,
             version=ticket.version,
-            acts=self.acts(ticket, parts, seen, extended=extended),
+            acts=self.acts(ticket, parts, seen, there),
             clocks=[self._clock(c, ticket) for c in seen],
         )
 
@@ -156,11 +171,14 @@ class Reader:
         ids = {p.id for p in (own if own is not None else parts)}
         units = self._units({p.unit_id for p in parts})
         of_part = {p.id: units[p.unit_id].code for p in parts}
-        brief = self.result(ticket, parts, self._all(Clock, ticket))
+        there = self._there(ticket)
+        brief = self.result(ticket, parts, self._all(Clock, ticket), there=there)
+
+        def some(table: Any) -> list[Any]:
+            return self._all(table, ticket) if table in there else []
+
         merged_into = self.session.get(Ticket, ticket.merged_into_id) if ticket.merged_into_id else None
-        merged = self.session.execute(
-            select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id).order_by(col(Ticket.id))
-        ).scalars()
+        merged = self._merged(ticket) if Ticket in there and own is None else []
         receiver = self.session.get(Person, ticket.first_receiver_id) if ticket.first_receiver_id else None
         view = TicketView(
             **brief.model_dump(),
@@ -180,27 +198,33 @@ class Reader:
             outcome=ticket.outcome,
             knowledge_told=ticket.knowledge_told,
             merged_into=merged_into.number if merged_into and own is None else None,
-            merged=list(merged) if own is None else [],
+            merged=merged,
             ended_at=ticket.ended_at,
             archived_at=ticket.archived_at,
             parts=[self._part(p, units[p.unit_id]) for p in parts if p.id in ids],
-            replies=[_reply(r, of_part) for r in self._all(Reply, ticket) if r.assignment_id in ids],
-            reviews=[ReviewView(**r.model_dump()) for r in self._all(Review, ticket) if own is None],
-            callbacks=[
-                CallbackView(**c.model_dump()) for c in self._all(CallbackAttempt, ticket) if own is None
+            replies=[_reply(r, of_part) for r in some(Reply) if r.assignment_id in ids],
+            reviews=[ReviewView(**r.model_dump()) for r in some(Review) if own is None],
+            callbacks=[CallbackView(**c.model_dump()) for c in some(CallbackAttempt) if own is None],
+            extensions=[_extension(e, of_part) for e in some(Extension) if e.assignment_id in ids],
+            returns=[self._return(r, of_part) for r in some(ReturnProposal) if r.assignment_id in ids],
+            attachments=[
+                FileView(**f.model_dump())
+                for f in (self._files(ticket, parts) if Attachment in there else [])
             ],
-            extensions=[
-                _extension(e, of_part) for e in self._all(Extension, ticket) if e.assignment_id in ids
-            ],
-            returns=[
-                self._return(r, of_part) for r in self._all(ReturnProposal, ticket) if r.assignment_id in ids
-            ],
-            attachments=[FileView(**f.model_dump()) for f in self._files(ticket, parts)],
         )
         caller = view.caller
         view = cleaned(view, cleaner(self.office.sealer, self.actor, ticket))
         view.caller = caller  # masked already
         return view
+
+    def _there(self, ticket: Ticket) -> frozenset[Any]:
+        """Which tables have rows of this ticket at all: most tickets have none in most of them."""
+        found = _THERE.ask(self.session, {"ticket": ticket.id}).one()
+        return frozenset(table for table, some in zip(_OF_TICKET, found, strict=True) if some)
+
+    def _merged(self, ticket: Ticket) -> list[str]:
+        statement = select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id)
+        return list(self.session.execute(statement.order_by(col(Ticket.id))).scalars())
 
     def _caller(self, ticket: Ticket, parts: Sequence[Assignment]) -> CallerView:
         opens = may_open(self.actor, ticket, parts, PersonalField.PHONE)
@@ -252,15 +276,19 @@ class Reader:
     # --- what may be done next -----------------------------------------------------------------------------------
 
     def acts(
-        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], *, extended: bool = True
+        self,
+        ticket: Ticket,
+        parts: Sequence[Assignment],
+        clocks: Sequence[Clock],
+        there: Container[Any] = _OF_TICKET,
     ) -> list[Act]:
         """The acts this actor could do now: the table's moves, narrowed by the facts of the ticket."""
         offered = open_acts(ticket.state, self.actor.roles)
         if self.actor.is_unit:
-            return self._unit_acts(ticket, parts, clocks, offered, extended)
+            return self._unit_acts(ticket, parts, clocks, offered, there)
         if ticket.platform_id not in self.actor.platform_ids:
             return []
-        facts = self._platform_facts(ticket, parts, clocks, extended)
+        facts = self._platform_facts(ticket, parts, clocks, there)
         return [act for act in offered if act not in facts or facts[act]()]
 
     def _unit_acts(
@@ -269,7 +297,7 @@ class Reader:
         parts: Sequence[Assignment],
         clocks: Sequence[Clock],
         offered: Sequence[Act],
-        extended: bool,
+        there: Container[Any],
     ) -> list[Act]:
         own = [p for p in parts if p.unit_id == self.actor.unit_id]
         if not own:
@@ -294,7 +322,7 @@ class Reader:
             and ticket.matter in (Matter.INQUIRY, Matter.HELP),
             Act.REQUEST_EXTENSION: owes
             and ClockKind.REPLY in in_time
-            and not (extended and self._extension(ticket, pending=True)),
+            and not (Extension in there and self._extension(ticket, pending=True)),
             Act.REPORT_PROGRESS: owes,
             Act.ANSWER_CITIZEN: ticket.state is State.MERGED
             or (owes and signed and part.answered_at is None),
@@ -312,11 +340,15 @@ class Reader:
         return True
 
     def _platform_facts(
-        self, ticket: Ticket, parts: Sequence[Assignment], clocks: Sequence[Clock], extended: bool
+        self,
+        ticket: Ticket,
+        parts: Sequence[Assignment],
+        clocks: Sequence[Clock],
+        there: Container[Any],
     ) -> dict[Act, Callable[[], bool]]:
         returning = any(p.status is AssignmentStatus.RETURN_PROPOSED for p in parts)
         has_parts = bool(parts)
-        extended = extended and has_parts
+        extended = has_parts and Extension in there
         return {
             Act.UPHOLD_RETURN: lambda: returning,
             Act.REJECT_RETURN: lambda: returning,
@@ -341,7 +373,7 @@ class Reader:
             ),
             Act.REMIND: lambda: any(p.status in OPEN_PARTS for p in parts),
             Act.FLAG: lambda: has_parts,
-            Act.HOLD_RECORDING: lambda: self._has_recording(ticket),
+            Act.HOLD_RECORDING: lambda: Attachment in there and self._has_recording(ticket),
             Act.KEEP_CONFIDENTIAL: lambda: not ticket.confidential,
         }
 

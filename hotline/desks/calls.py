@@ -25,7 +25,7 @@ from hotline.organisation import Person
 from hotline.privacy.concealment import concealed_reference
 from hotline.privacy.masking import Known
 from hotline.privacy.sealing import of_call
-from hotline.queues import Row, rows_of
+from hotline.queue_rows import Row, rows_of
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.lifecycle import OPEN_STATES
 from workflow.vocabulary import AuditKind, CallState, Role

@@ -22,7 +22,7 @@ from hotline.desks.tables import Likeness
 from hotline.desks.text_search import by_index, note
 from hotline.models import Ticket
 from hotline.orders import KeyPath, Order, keepable
-from hotline.queues import Row, rows_of
+from hotline.queue_rows import Row, rows_of
 from hotline.reference import area_prefix
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.lifecycle import OPEN_STATES

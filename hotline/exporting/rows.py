@@ -16,7 +16,8 @@ from hotline.organisation import Area, Category
 from hotline.privacy.concealment import cleaner
 from hotline.privacy.masking import mask_address, mask_id_number, mask_name, mask_phone
 from hotline.privacy.sealing import SealBroken, of_caller
-from hotline.queues import Filters, leads, matching
+from hotline.queue_rows import leads
+from hotline.queues import Filters, matching
 from workflow.vocabulary import AssignmentRole, ClockKind, PersonalField
 
 _PAGE: Final = 500

@@ -16,7 +16,7 @@ from hotline.hotspots.tables import Hotspot, HotspotRun
 from hotline.models import Ticket
 from hotline.orders import Order
 from hotline.organisation import Platform
-from hotline.queues import Row, rows_of
+from hotline.queue_rows import Row, rows_of
 from workflow.deadlines import local_day
 from workflow.errors import AccessRefused, NotFound
 from workflow.vocabulary import HotspotKind, Role

@@ -17,7 +17,7 @@ from hotline.orders import Order, Phone, Prose, Whole
 from hotline.privacy.concealment import known_of, original_of
 from hotline.privacy.masking import mask_text
 from hotline.privacy.sealing import of_caller
-from hotline.queues import Row, rows_of
+from hotline.queue_rows import Row, rows_of
 from workflow.errors import AccessRefused, NotFound, OrderInvalid
 from workflow.vocabulary import AuditKind, Matter, PersonalField, Purpose
 

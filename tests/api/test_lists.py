@@ -173,6 +173,36 @@ def test_by_due_the_most_urgent_comes_first_and_what_nobody_owes_is_left_out(api
     assert ended in numbers(api, "agent")
 
 
+@pytest.mark.parametrize("steps", [(1, 2, None), (3, None), (2, 3, 5, 8, None)])
+@pytest.mark.parametrize("narrowed", [{}, {"matter": "complaint"}, {"text": "一件也没有"}])
+def test_a_unit_s_page_by_due_is_the_same_however_far_it_looks_at_a_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch, steps: tuple[int | None, ...], narrowed: dict[str, str]
+) -> None:
+    for day in range(2, 7):
+        for number in (
+            dispatched(api, f"2026-03-0{day} 10:00", matter) for matter in ("inquiry", "complaint")
+        ):
+            if day == 4:
+                api.at("2026-03-04 15:00").act(number, "sign", "ZJJ")
+    asked = {"sort": "due", "limit": 3} | narrowed
+
+    def pages() -> list[list[str]]:
+        told: list[list[str]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = api.get("/tickets", "ZJJ", params=asked | cursor).json()
+            told.append([item["number"] for item in page["items"]])
+            if page["next"] is None:
+                return told
+            cursor = {"cursor": page["next"]}
+
+    whole = pages()
+    assert sum(map(len, whole)) == {"matter": 5, "text": 0}.get(next(iter(narrowed), ""), 10)
+    assert all(len(page) == 3 for page in whole[:-1])
+    monkeypatch.setattr("hotline.queues._STEPS", steps)
+    assert pages() == whole
+
+
 # --- who sees what -----------------------------------------------------------------------------------------------------
 
 
