@@ -25,7 +25,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class DirectRoute(APIRoute):
-    """A route whose endpoint takes values of the address, a JSON body and an `edge`, and returns a response."""
+    """A route whose endpoint takes values of the address, perhaps a JSON body, and an `edge`, and returns a response."""
 
     def get_route_handler(self) -> Handler:
         """What answers a request of this route."""
@@ -36,16 +36,17 @@ class DirectRoute(APIRoute):
             if name not in ("edge", "return")
         }
         endpoint: Callable[..., Response] = self.endpoint
+        with_body = not adapters.keys() <= self.param_convertors.keys()
 
         def do(
             request: Request, bearer: HTTPAuthorizationCredentials | None, values: dict[str, Any]
         ) -> Response:
-            headers = request.headers
-            with open_edge(request, bearer, headers.get("if-match"), headers.get("idempotency-key")) as edge:
+            told = request.headers if with_body else {}  # whoever only reads is asked for neither
+            with open_edge(request, bearer, told.get("if-match"), told.get("idempotency-key")) as edge:
                 return endpoint(**values, edge=edge)
 
         async def handle(request: Request) -> Response:
-            values = await _values(request, adapters)
+            values = await _values(request, adapters, with_body=with_body)
             if values is None:
                 return await ordinary(request)
             return await run_in_threadpool(do, request, await bearer_of(request), values)
@@ -53,15 +54,14 @@ class DirectRoute(APIRoute):
         return handle
 
 
-async def _values(request: Request, adapters: dict[str, TypeAdapter[Any]]) -> dict[str, Any] | None:
+async def _values(
+    request: Request, adapters: dict[str, TypeAdapter[Any]], *, with_body: bool
+) -> dict[str, Any] | None:
     """What the endpoint is called with, None where the ordinary way must see the request."""
-    length = request.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit() and 0 < int(length) <= _MOST_BYTES):
-        return None
-    if request.headers.get("content-type") not in ("application/json", "application/json; charset=utf-8"):
+    if with_body and not _is_plain(request):
         return None
     try:
-        body = await request.json()
+        body = await request.json() if with_body else None
         return {
             name: adapter.validate_python(request.path_params.get(name, body))
             for name, adapter in adapters.items()
@@ -73,3 +73,13 @@ async def _values(request: Request, adapters: dict[str, TypeAdapter[Any]]) -> di
         RecursionError,
     ):  # no JSON, no UTF-8, a number beyond all, too deep, not what the route takes
         return None
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether the body is JSON of a length that need not be watched."""
+    length = request.headers.get("content-length", "")
+    short = length.isascii() and length.isdigit() and 0 < int(length) <= _MOST_BYTES
+    return short and request.headers.get("content-type") in _JSON
+
+
+_JSON: Final = frozenset({"application/json", "application/json; charset=utf-8"})

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.acts import NumberPath
+from api.direct import DirectRoute
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep
 from hotline import aftercare, certificates, numbers
@@ -86,13 +87,6 @@ def seen(edge: Edge, number: str) -> Ticket:
     return ticket
 
 
-@router.get(
-    "/{number}",
-    summary="工单详情",
-    operation_id="get_ticket",
-    response_model=TicketView,
-    responses=PROBLEMS,
-)
 def get_ticket(number: NumberPath, edge: ReadDep) -> Response:
     """A ticket whole, with the acts open to this actor; its ETag is the version for If-Match.
 
@@ -102,6 +96,18 @@ def get_ticket(number: NumberPath, edge: ReadDep) -> Response:
     view = edge.reader().whole(ticket)
     headers = {"ETag": f'"{ticket.version}"', "Cache-Control": "private, no-store"}
     return Response(view.model_dump_json(), media_type="application/json", headers=headers)
+
+
+router.add_api_route(
+    "/{number}",
+    get_ticket,
+    methods=["GET"],
+    summary="工单详情",
+    operation_id="get_ticket",
+    response_model=TicketView,
+    responses=PROBLEMS,
+    route_class_override=DirectRoute,
+)
 
 
 class Timeline(BaseModel):

@@ -2,6 +2,7 @@
 
 from datetime import date
 from threading import Lock
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
@@ -9,6 +10,7 @@ from sqlmodel import Session, col
 from calendar_cn.arrangements import Arrangement, parse_arrangement, shipped
 from calendar_cn.working_days import WorkCalendar
 from hotline.organisation import CalendarVersion
+from hotline.storage.constant import Constant
 
 
 class Calendars:
@@ -71,4 +73,7 @@ def read(
 
 def newest_version(session: Session) -> int:
     """The newest calendar version in the database, 0 when only the shipped notices are known."""
-    return int(session.execute(select(func.coalesce(func.max(col(CalendarVersion.id)), 0))).scalar_one())
+    return int(_NEWEST.ask(session, {}).scalar_one())
+
+
+_NEWEST: Final = Constant(select(func.coalesce(func.max(col(CalendarVersion.id)), 0)))

@@ -4,7 +4,8 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import BigInteger, any_, bindparam, exists, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session, col
 
 from hotline import ledger, numbers
@@ -71,7 +72,15 @@ _OF_TICKET: Final[dict[Any, Any]] = {
 } | {Ticket: col(Ticket.merged_into_id)}
 """Tables with rows of a ticket, beside its parts and clocks, and by which column; of the tickets themselves those merged into it."""
 _THERE: Final = Constant(
-    select(*(exists().where(column == bindparam("ticket")) for column in _OF_TICKET.values()))
+    select(
+        *(exists().where(column == bindparam("ticket")) for column in _OF_TICKET.values()),
+        select(col(Person.name)).where(col(Person.id) == bindparam("receiver")).scalar_subquery(),
+    )
+)
+_UNITS: Final = Constant(
+    select(col(OrgUnit.id), col(OrgUnit.code), col(OrgUnit.name)).where(
+        col(OrgUnit.id) == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+    )
 )
 
 
@@ -171,7 +180,7 @@ class Reader:
         ids = {p.id for p in (own if own is not None else parts)}
         units = self._units({p.unit_id for p in parts})
         of_part = {p.id: units[p.unit_id].code for p in parts}
-        there = self._there(ticket)
+        there, receiver = self._there(ticket)
         brief = self.result(ticket, parts, self._all(Clock, ticket), there=there)
 
         def some(table: Any) -> list[Any]:
@@ -179,7 +188,6 @@ class Reader:
 
         merged_into = self.session.get(Ticket, ticket.merged_into_id) if ticket.merged_into_id else None
         merged = self._merged(ticket) if Ticket in there and own is None else []
-        receiver = self.session.get(Person, ticket.first_receiver_id) if ticket.first_receiver_id else None
         view = TicketView(
             **brief.model_dump(),
             matter=ticket.matter,
@@ -190,7 +198,7 @@ class Reader:
             content=ticket.content,
             received_at=ticket.received_at,
             created_at=ticket.created_at,
-            first_receiver=receiver.name if receiver else None,
+            first_receiver=receiver,
             caller=self._caller(ticket, parts),
             complex=ticket.complex,
             episode=ticket.episode,
@@ -217,10 +225,12 @@ class Reader:
         view.caller = caller  # masked already
         return view
 
-    def _there(self, ticket: Ticket) -> frozenset[Any]:
-        """Which tables have rows of this ticket at all: most tickets have none in most of them."""
-        found = _THERE.ask(self.session, {"ticket": ticket.id}).one()
-        return frozenset(table for table, some in zip(_OF_TICKET, found, strict=True) if some)
+    def _there(self, ticket: Ticket) -> tuple[frozenset[Any], str | None]:
+        """Which tables have rows of this ticket at all (most tickets have none in most of them), and who received it first."""
+        asked = {"ticket": ticket.id, "receiver": ticket.first_receiver_id}
+        found: tuple[Any, ...] = tuple(_THERE.ask(self.session, asked).one())
+        some = frozenset(table for table, there in zip(_OF_TICKET, found[:-1], strict=True) if there)
+        return some, found[-1]
 
     def _merged(self, ticket: Ticket) -> list[str]:
         statement = select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id)
@@ -415,11 +425,9 @@ class Reader:
         statement = select(table).where(col(table.ticket_id) == ticket.id).order_by(col(table.id))
         return list(self.session.execute(statement).scalars())
 
-    def _units(self, ids: set[int]) -> dict[int, OrgUnit]:
-        if not ids:
-            return {}
-        found = self.session.execute(select(OrgUnit).where(col(OrgUnit.id).in_(sorted(ids)))).scalars()
-        return {unit.id: unit for unit in found}
+    def _units(self, ids: set[int]) -> dict[int, Any]:
+        """Keys, codes and names of these units, by key."""
+        return {unit.id: unit for unit in _UNITS.ask(self.session, {"ids": sorted(ids)})} if ids else {}
 
     def _clock(self, clock: Clock, ticket: Ticket) -> ClockView:
         stopped = clock.met_at is not None or clock.voided_at is not None
@@ -430,7 +438,7 @@ class Reader:
         code = directory.code(self.session, clock.unit_id) if clock.unit_id else None
         return ClockView(**clock.model_dump(), unit=code, working_days_left=left)
 
-    def _part(self, part: Assignment, unit: OrgUnit) -> PartView:
+    def _part(self, part: Assignment, unit: Any) -> PartView:
         return PartView(**part.model_dump(), unit=unit.code, unit_name=unit.name)
 
     def _return(self, proposal: ReturnProposal, of_part: Mapping[int, str]) -> ReturnView:

@@ -23,8 +23,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each request so far, whether it went the short way."""
     went: list[bool] = []
 
-    async def noting(*arguments: Any) -> Any:
-        values = await _values(*arguments)
+    async def noting(*arguments: Any, with_body: bool) -> Any:
+        values = await _values(*arguments, with_body=with_body)
         went.append(values is not None)
         return values
 
