@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, column, exists, func, select
+from sqlalchemy import Integer, and_, bindparam, column, exists, func, literal_column, select
 from sqlmodel import col
 
 from hotline import ledger, numbers
@@ -103,7 +103,9 @@ _LOCKED: Any = (
 )
 # a function, not VALUES, which would have no cache key
 _HALVES: Any = (
-    func.generate_series(1, 2).table_valued(column("half", Integer), name="halves").render_derived()
+    func.generate_series(literal_column("1"), literal_column("2"))
+    .table_valued(column("half", Integer), name="halves")
+    .render_derived()
 )
 _OF_TICKET: Any = bindparam("ticket")
 # A ticket's parts and running clocks, one after the other in one answer, and whether an extension was ever asked for. The clocks' two ends stand in one expression so that no partial
@@ -112,11 +114,11 @@ _STANDING: Any = (
     select(Assignment, Clock, exists().where(col(Extension.ticket_id) == _OF_TICKET))
     .select_from(
         _HALVES.outerjoin(
-            Assignment, and_(_HALVES.c.half == 1, col(Assignment.ticket_id) == _OF_TICKET)
+            Assignment, and_(_HALVES.c.half == literal_column("1"), col(Assignment.ticket_id) == _OF_TICKET)
         ).outerjoin(
             Clock,
             and_(
-                _HALVES.c.half == 2,
+                _HALVES.c.half == literal_column("2"),
                 col(Clock.ticket_id) == _OF_TICKET,
                 func.coalesce(col(Clock.met_at), col(Clock.voided_at)).is_(None),
             ),

@@ -43,7 +43,7 @@ def write_together(
     rows that must be written one before the other; else the session's unit of work sends its own first. The session knows everything as
     written afterwards, keys included; `fresh` rows join it.
     """
-    new, changed = list(session.new), list(session.dirty)
+    new, changed = list(session.new), sorted(session.dirty, key=lambda each: each.__tablename__)
     if len(changed) > _MOST or session.deleted or not {type(each) for each in (*new, *changed)} <= plain:
         session.flush()
         new, changed = [], []
