@@ -108,8 +108,9 @@ _HALVES: Any = (
     .render_derived()
 )
 _OF_TICKET: Any = bindparam("ticket")
-# A ticket's parts and running clocks, one after the other in one answer, and whether an extension was ever asked for. The clocks' two ends stand in one expression so that no partial
-# index of all running clocks looks as good as the ticket's own: on a young table, not analysed yet, it would be read whole.
+# A ticket's parts and running clocks, one after the other in one answer, and whether an extension was ever asked for. The clocks' two ends
+# stand in one expression so that no partial index of all running clocks looks as good as the ticket's own: on a young table, not analysed
+# yet, it would be read whole. The halves are written out: with parameters the statement would be planned anew with each act.
 _STANDING: Any = (
     select(Assignment, Clock, exists().where(col(Extension.ticket_id) == _OF_TICKET))
     .select_from(
