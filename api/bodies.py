@@ -82,7 +82,7 @@ def _declared(headers: Mapping[bytes, bytes]) -> int | None:
     if b"transfer-encoding" in headers:
         return None
     length = headers.get(b"content-length", b"0")
-    return int(length) if length.isdigit() else None
+    return int(length.lstrip(b"0")[:18] or b"0") if length.isdigit() else None
 
 
 class _Body:

@@ -78,7 +78,7 @@ async def _values(
 def _is_plain(request: Request) -> bool:
     """Whether the body is JSON of a length that need not be watched."""
     length = request.headers.get("content-length", "")
-    short = length.isascii() and length.isdigit() and 0 < int(length) <= _MOST_BYTES
+    short = length.isascii() and length.isdigit() and len(length) < 9 and 0 < int(length) <= _MOST_BYTES
     return short and request.headers.get("content-type") in _JSON
 
 

@@ -69,8 +69,14 @@ def take_up(desk: Desk, number: str) -> Case:
                 "服务器时钟早于该工单最近一次办理的时间，操作没有生效；请联系管理员核对各服务器的时钟，稍后重试。"
             )
         desk.at = newest
-    stamp_lapses(desk, case)
+    _stamp(desk, case)
     return case
+
+
+def _stamp(desk: Desk, case: Case) -> None:
+    """Stamp what lapsed meanwhile, and write it down at once: whatever becomes of the act, the ledger's head never moves without its entry."""
+    if stamp_lapses(desk, case):
+        write(desk, case)
 
 
 def _newest(case: Case) -> datetime:
@@ -149,7 +155,7 @@ def take_up_id(desk: Desk, ticket_id: int) -> Case:
     number = desk.session.execute(select(col(Ticket.number)).where(col(Ticket.id) == ticket_id)).scalar_one()
     ticket, home, _ = _locked(desk, number)
     case = _case(desk, ticket, home)
-    stamp_lapses(desk, case)
+    _stamp(desk, case)
     return case
 
 

@@ -44,12 +44,15 @@ _BY_CODE: Any = select(OrgUnit, func.nextval("assignments_id_seq")).where(
 
 def _found(desk: Desk, order: DispatchOrder) -> list[Named]:
     rows = desk.session.execute(_BY_CODE, {"codes": [order.lead, *order.co_units]}).all()
-    by_code = {unit.code: (unit, key) for unit, key in rows if unit.active}
-    for code, field in ((order.lead, "lead"), *((code, "co_units") for code in order.co_units)):
+    by_code = {unit.code: unit for unit, _ in rows if unit.active}
+    keys = iter(sorted(key for _, key in rows))  # the lead's part first, then the others as they are named
+    found: list[Named] = []
+    for code in (order.lead, *order.co_units):
+        role = AssignmentRole.CO if found else AssignmentRole.LEAD
         if code not in by_code:
-            raise _no_unit(code, field)
-    lead = Named(by_code[order.lead][0], AssignmentRole.LEAD, by_code[order.lead][1])
-    return [lead, *(Named(by_code[c][0], AssignmentRole.CO, by_code[c][1]) for c in order.co_units)]
+            raise _no_unit(code, "co_units" if found else "lead")
+        found.append(Named(by_code[code], role, next(keys)))
+    return found
 
 
 def _no_unit(code: str, field: str) -> OrderInvalid:

@@ -127,6 +127,7 @@ class Floor:
             if not self.forgiving:
                 raise
             life.over = True
+            self.session.expire_all()  # what an act wrote past the unit of work is not undone in memory
             _log.warning("演示工单 %s 的后续情节与规则不符，已略去：%s", life.number, error)
             return
         if at is None:

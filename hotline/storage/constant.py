@@ -21,6 +21,9 @@ class Constant:
         return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
     def ask(self, session: Session, values: dict[str, Any]) -> CursorResult[Any]:
-        """The answer, its columns by their labels; `values` are all of the statement's parameters that have none of their own."""
+        """The answer, its columns by their labels; `values` are all of the statement's parameters that have none of their own.
+
+        What the session has not flushed yet is not seen.
+        """
         text, own = self._prepared
         return session.connection().exec_driver_sql(text, own | values)

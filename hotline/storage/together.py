@@ -6,7 +6,7 @@ for a new ticket. PostgreSQL reads each field by its column's type.
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -110,7 +110,16 @@ def _updates(entities: Iterable[Any]) -> tuple[list[_Update], list[Any], list[An
 
 
 def _sent(value: Any) -> Any:
+    if isinstance(value, datetime):
+        _check_aware(value)
+    if isinstance(value, dict):
+        return _ENCODER.encode(value)
     return str(value) if isinstance(value, str) else value  # a word of the field's as its own text
+
+
+def _check_aware(at: datetime) -> None:
+    if at.utcoffset() is None:
+        raise ValueError("an instant without its time zone is none")
 
 
 def _document(rows: list[dict[str, Any]]) -> str:
@@ -118,7 +127,9 @@ def _document(rows: list[dict[str, Any]]) -> str:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, date):  # and an instant
+    if isinstance(value, datetime):
+        _check_aware(value)
+    if isinstance(value, date):  # an instant is one too
         return value.isoformat()
     if isinstance(value, bytes):
         return "\\x" + value.hex()

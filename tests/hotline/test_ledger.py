@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from hotline import casework, intake, ledger
+from hotline.desk import take_up, take_up_id
 from hotline.models import Ticket
 from hotline.orders import AcceptOrder, DispatchOrder, SignOrder
 from tests.world import World, china, demand
@@ -44,6 +45,24 @@ def tamper(world: World, statement: str) -> None:
 
 def test_an_untouched_chain_is_whole(world: World) -> None:
     assert breaks(world, a_ticket(world)) == []
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_what_lapsed_is_written_down_whatever_becomes_of_the_act(world: World, reached: bool) -> None:
+    """An act that ends before it writes, or turns to the ticket once more, leaves no hole where a lapse was stamped."""
+    ticket_id = a_ticket(world)
+    with Session(world.engine) as session:
+        desk = world.desk(session, "dispatcher", china("2026-04-02 09:00"))
+        if reached:
+            number = session.get_one(Ticket, ticket_id).number
+            take_up(desk, number)
+            assert take_up(desk, number).ticket.id == ticket_id
+        else:
+            take_up_id(desk, ticket_id)
+        session.commit()
+        lapses = [each.act for each in ledger.entries_of(session, ticket_id) if each.act == "lapse"]
+    assert len(lapses) >= 1
+    assert breaks(world, ticket_id) == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 from sqlmodel import Session, col
 
 from hotline import casework, intake
-from hotline.case import Case
+from hotline.case import Case, write
 from hotline.models import Assignment, Clock, LedgerEntry, OutboxEvent, Ticket
 from hotline.orders import AcceptOrder, DispatchOrder, RemindOrder, SignOrder
 from hotline.storage.columns import Record
@@ -96,6 +96,7 @@ def test_clocks_are_numbered_in_the_order_they_were_opened(world: World) -> None
     ids = [clock.id for clock in case.clocks]
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids) >= 5
+    assert [part.role for part in sorted(case.assignments, key=lambda part: part.id)] == ["lead", "co"]
     parts = {part.id for part in case.assignments}
     assert len(parts) == 2
     assert {clock.assignment_id for clock in case.clocks} - {None} == parts
@@ -149,3 +150,11 @@ def test_what_has_an_order_of_its_own_goes_first(world: World) -> None:
 def test_a_field_no_table_has_is_refused() -> None:
     with pytest.raises(TypeError, match="Clock has no due"):
         Clock(due="2026-03-02")  # type: ignore[call-arg]
+
+
+def test_an_instant_without_its_zone_is_refused(world: World) -> None:
+    with Session(world.engine) as session:
+        case, desk = taken(world, session), world.desk(session, "agent", NINE)
+        case.ticket.ended_at = datetime(2026, 3, 2, 9)  # noqa: DTZ001 - that is what is refused
+        with pytest.raises(ValueError, match="time zone"):
+            write(desk, case)
