@@ -277,6 +277,8 @@ def settle(session: Session, office: Office, at: datetime, outcomes: Sequence[Ou
     A lane that was taken by somebody else meanwhile is theirs; that something was delivered is true all the same.
     """
     rulings = [(outcome, _rule(outcome, at)) for outcome in outcomes]
+    # before any lane, as whoever sends something again locks them: else the two could wait for each other
+    session.execute(_THEIR_SUBSCRIPTIONS, {"ids": sorted({o.taken.subscription_id for o in outcomes})})
     _write_tries(session, at, [pair for _, ruling in rulings for pair in ruling.states])
     _move_lanes(session, at, rulings)
     by_subscription: dict[int, list[Try]] = {}
@@ -291,6 +293,11 @@ def settle(session: Session, office: Office, at: datetime, outcomes: Sequence[Ou
         failures = [t for t in by_subscription[subscription_id] if t.verdict is not Verdict.DELIVERED]
         if failures:
             _turn_breaker(session, office, at, subscription_id, failures, went_well=subscription_id in well)
+
+
+_THEIR_SUBSCRIPTIONS: Final = text(
+    "SELECT id FROM subscriptions WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE"
+)
 
 
 def _rule(outcome: Outcome, at: datetime) -> _Ruling:

@@ -166,7 +166,12 @@ def test_waiting_ends_with_the_first_event_and_holds_no_connection(api: Api) -> 
     for thread in asking:
         thread.start()
     time.sleep(1.5)
-    assert api.world.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    pool: Any = api.world.engine.pool
+    while (
+        pool.checkedout() > 0 and time.monotonic() - began < 12
+    ):  # sixty questions at once take their time on a slow machine
+        time.sleep(0.1)
+    assert pool.checkedout() == 0
     number = api.take()
     api.act(number, "dispatch", "dispatcher", {"lead": "ZJJ"})
     began = time.monotonic()

@@ -173,8 +173,10 @@ def test_by_due_the_most_urgent_comes_first_and_what_nobody_owes_is_left_out(api
     assert ended in numbers(api, "agent")
 
 
-@pytest.mark.parametrize("steps", [(1, 2, None), (3, None), (2, 3, 5, 8, None)])
-@pytest.mark.parametrize("narrowed", [{}, {"matter": "complaint"}, {"text": "一件也没有"}])
+@pytest.mark.parametrize(
+    ("steps", "narrowed"),
+    [((1, 2, None), {}), ((2, 3, 5, 8, None), {"matter": "complaint"}), ((3, None), {"text": "一件也没有"})],
+)
 def test_a_unit_s_page_by_due_is_the_same_however_far_it_looks_at_a_time(
     api: Api, monkeypatch: pytest.MonkeyPatch, steps: tuple[int | None, ...], narrowed: dict[str, str]
 ) -> None:
