@@ -68,11 +68,8 @@ async def _values(
         }
     except ClientDisconnect:
         raise HTTPException(400, "There was an error parsing the body") from None
-    except (
-        ValueError,
-        RecursionError,
-    ):  # no JSON, no UTF-8, a number beyond all, too deep, not what the route takes
-        return None
+    except (ValueError, RecursionError):
+        return None  # no JSON, no UTF-8, a number beyond all, too deep, not what the route takes
 
 
 def _is_plain(request: Request) -> bool:

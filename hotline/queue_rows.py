@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, any_, bindparam, or_, select, text
+from sqlalchemy import BigInteger, ColumnElement, any_, bindparam, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session, col
 
@@ -86,6 +86,11 @@ def rows_of(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
     ]
 
 
+def running_duty(clock: Any) -> tuple[ColumnElement[bool], ...]:
+    """That a clock, or an alias of the clocks, is a duty still running."""
+    return (clock.met_at.is_(None), clock.voided_at.is_(None), clock.duty.is_(True))
+
+
 _IDS: Any = any_(bindparam("ids", type_=ARRAY(BigInteger)))
 _UNIT: Any = bindparam("unit", type_=BigInteger)
 _DUTIES: Final = Constant(
@@ -95,9 +100,7 @@ _DUTIES: Final = Constant(
     )
     .where(
         col(Clock.ticket_id) == _IDS,
-        col(Clock.met_at).is_(None),
-        col(Clock.voided_at).is_(None),
-        col(Clock.duty).is_(True),
+        *running_duty(Clock),
         or_(_UNIT.is_(None), col(Clock.unit_id) == _UNIT),
     )
     .order_by(col(Clock.due_at).desc(), col(Clock.id).desc())

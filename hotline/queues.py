@@ -28,7 +28,7 @@ from hotline.desks import text_search
 from hotline.models import Assignment, Clock, Extension, ReturnProposal, Ticket
 from hotline.orders import Code, Instant, Line, Order
 from hotline.organisation import OrgUnit
-from hotline.queue_rows import Row, rows_of
+from hotline.queue_rows import Row, rows_of, running_duty
 from hotline.reference import area_prefix
 from workflow.errors import OrderInvalid
 from workflow.lifecycle import OPEN_STATES
@@ -210,7 +210,7 @@ def _soonest_of_unit(
     In one statement the planner would read all of the unit's tickets and sort them, for it takes them for few.
     """
     own: Any = select(col(Clock.id), col(Clock.ticket_id), col(Clock.due_at)).where(
-        col(Clock.unit_id) == actor.unit_id, *_running(Clock)
+        col(Clock.unit_id) == actor.unit_id, *running_duty(Clock)
     )
     if after is not None:
         own = own.where(tuple_(col(Clock.due_at), col(Clock.ticket_id)) > tuple_(*after))
@@ -233,14 +233,14 @@ def _soonest_of_unit(
 def _by_due(statement: Select[Any], actor: Actor) -> tuple[Select[Any], Any]:
     """By the platform's periods in the order of their index; and what is ordered by."""
     statement = statement.join(Clock, col(Clock.ticket_id) == col(Ticket.id)).where(
-        *_running(Clock), col(Clock.platform_id).in_(sorted(actor.platform_ids)), _is_first(Clock, actor)
+        *running_duty(Clock), col(Clock.platform_id).in_(sorted(actor.platform_ids)), _is_first(Clock, actor)
     )
     return statement, col(Clock.due_at)
 
 
 def _by_due_of_each(statement: Select[Any]) -> tuple[Select[Any], Any]:
     """By each ticket's own earliest duty, where what is listed is a small part of the platform's."""
-    duties = select(col(Clock.due_at)).where(col(Clock.ticket_id) == col(Ticket.id), *_running(Clock))
+    duties = select(col(Clock.due_at)).where(col(Clock.ticket_id) == col(Ticket.id), *running_duty(Clock))
     soonest = duties.order_by(col(Clock.due_at)).limit(1).lateral("soonest")
     return statement.join(soonest, true()), soonest.c.due_at
 
@@ -250,7 +250,7 @@ def _is_first(clock: Any, actor: Actor) -> ColumnElement[bool]:
     return ~exists(
         select(_EARLIER.id).where(
             _EARLIER.ticket_id == clock.ticket_id,
-            *_running(_EARLIER),
+            *running_duty(_EARLIER),
             *_whose(_EARLIER, actor),
             tuple_(_EARLIER.due_at, _EARLIER.id) < tuple_(clock.due_at, clock.id),
         )
@@ -261,10 +261,6 @@ def _is_late(clock: Any, as_of: datetime | None) -> ColumnElement[bool]:
     """Late as of its due instant, whether or not a sweep has come since."""
     stamped: ColumnElement[bool] = clock.lapsed_at.is_not(None)
     return stamped if as_of is None else or_(stamped, clock.due_at <= as_of)
-
-
-def _running(clock: Any) -> tuple[ColumnElement[bool], ...]:
-    return (clock.met_at.is_(None), clock.voided_at.is_(None), clock.duty.is_(True))
 
 
 def _whose(clock: Any, actor: Actor) -> tuple[ColumnElement[bool], ...]:
@@ -362,7 +358,7 @@ def _of_unit(code: str) -> ColumnElement[bool]:
 def _has_clock(actor: Actor, test: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
     return exists(
         select(_DUTY.id).where(
-            and_(_DUTY.ticket_id == col(Ticket.id), test(_DUTY), *_running(_DUTY), *_whose(_DUTY, actor))
+            and_(_DUTY.ticket_id == col(Ticket.id), test(_DUTY), *running_duty(_DUTY), *_whose(_DUTY, actor))
         )
     )
 

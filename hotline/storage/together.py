@@ -56,9 +56,8 @@ def write_together(
     )
     if numbered:
         for entities, keys in zip(numbered, answer.one(), strict=True):
-            for entity, key in zip(
-                entities, sorted(keys), strict=True
-            ):  # numbered in the order they were sent
+            # sorted: they were numbered in the order they were sent
+            for entity, key in zip(entities, sorted(keys), strict=True):
                 entity.id = key
     for entity in (*new, *touched):
         make_transient(entity)
