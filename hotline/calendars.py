@@ -73,7 +73,7 @@ def read(
 
 def newest_version(session: Session) -> int:
     """The newest calendar version in the database, 0 when only the shipped notices are known."""
-    return int(_NEWEST.ask(session, {}).scalar_one())
+    return int(_NEWEST.first(session, {})[0])
 
 
 _NEWEST: Final = Constant(select(func.coalesce(func.max(col(CalendarVersion.id)), 0)))

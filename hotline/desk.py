@@ -6,7 +6,7 @@ meanwhile), checks what is special to it, and calls `act`. Whoever opened the se
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Integer, and_, bindparam, column, exists, func, literal_column, select
 from sqlmodel import col
@@ -18,12 +18,14 @@ from hotline.clocks import stamp_lapses, turn_clocks
 from hotline.exchange import outbox
 from hotline.models import Assignment, Attachment, Clock, Extension, Ticket
 from hotline.organisation import CalendarVersion, Platform
+from hotline.storage.constant import Constant
+from hotline.storage.reading import Entities
 from workflow import lifecycle
 from workflow.deadlines import Turn
 from workflow.errors import NotFound, OutOfSight, RuleBroken, VersionConflict
 from workflow.lifecycle import Facts
 from workflow.statute import load as load_pack
-from workflow.vocabulary import Act, AssignmentStatus, Audience
+from workflow.vocabulary import Act, AssignmentStatus, Audience, Level
 
 _SKEW = timedelta(seconds=60)
 
@@ -98,16 +100,20 @@ def _unseen_files(desk: Desk, case: Case) -> set[int]:
     return {f.id for f in files.scalars() if not sees_file(desk.actor, case.ticket, case.assignments, f)}
 
 
-# Statements of every act, put together once: making one anew and its cache key costs more than sending it.
-_NEWEST_CALENDAR: Any = select(func.coalesce(func.max(col(CalendarVersion.id)), 0)).scalar_subquery()
-_LOCKED: Any = (
-    select(Ticket, col(Platform.pack), col(Platform.level), col(Platform.parent_id), _NEWEST_CALENDAR)
+_NEWEST_CALENDAR: Any = select(
+    func.coalesce(func.max(col(CalendarVersion.id)), literal_column("0"))
+).scalar_subquery()
+_TICKETS: Final = Entities(Ticket)
+_PARTS: Final = Entities(Assignment)
+_CLOCKS: Final = Entities(Clock)
+_LOCKED: Final = Constant(
+    select(
+        col(Platform.pack), col(Platform.level), col(Platform.parent_id), _NEWEST_CALENDAR, *_TICKETS.columns
+    )
     .join(Platform, col(Platform.id) == col(Ticket.platform_id))
     .where(col(Ticket.number) == bindparam("number"))
     .with_for_update(of=Ticket.__table__)  # type: ignore[attr-defined]
-    .execution_options(populate_existing=True)
 )
-# a function, not VALUES, which would have no cache key
 _HALVES: Any = (
     func.generate_series(literal_column("1"), literal_column("2"))
     .table_valued(column("half", Integer), name="halves")
@@ -117,8 +123,12 @@ _OF_TICKET: Any = bindparam("ticket")
 # A ticket's parts and running clocks, one after the other in one answer, and whether an extension was ever asked for. The clocks' two ends
 # stand in one expression so that no partial index of all running clocks looks as good as the ticket's own: on a young table, not analysed
 # yet, it would be read whole. The halves are written out: with parameters the statement would be planned anew with each act.
-_STANDING: Any = (
-    select(Assignment, Clock, exists().where(col(Extension.ticket_id) == _OF_TICKET))
+_STANDING: Final = Constant(
+    select(
+        exists().where(col(Extension.ticket_id) == _OF_TICKET).label("extended"),
+        *_PARTS.columns,
+        *_CLOCKS.columns,
+    )
     .select_from(
         _HALVES.outerjoin(
             Assignment, and_(_HALVES.c.half == literal_column("1"), col(Assignment.ticket_id) == _OF_TICKET)
@@ -136,18 +146,21 @@ _STANDING: Any = (
 
 
 def _locked(desk: Desk, number: str) -> tuple[Ticket, Home, int]:
-    found = desk.session.execute(_LOCKED, {"number": number}).first()
+    desk.session.flush()  # what it holds of the ticket is read anew
+    found = _LOCKED.first(desk.session, {"number": number})
     if found is None:
         raise NotFound(f"没有编号为 {numbers.spoken(number)} 的工单，或不在您的权限范围内。", field="number")
-    ticket, pack, level, parent_id, version = found
-    return ticket, Home(ticket.platform_id, pack, level, parent_id), version
+    pack, level, parent_id, version, *values = found
+    ticket = _TICKETS.of(desk.session, values, anew=True)
+    return ticket, Home(ticket.platform_id, pack, Level(level), parent_id), version
 
 
 def _case(desk: Desk, ticket: Ticket, home: Home) -> Case:
-    rows = desk.session.execute(_STANDING, {"ticket": ticket.id}).all()
-    assignments = [part for part, _, _ in rows if part is not None]
-    clocks = [clock for _, clock, _ in rows if clock is not None]
-    return Case(ticket, home, load_pack(home.pack), assignments, clocks, extended=rows[0][2])
+    rows = _STANDING.ask(desk.session, {"ticket": ticket.id})
+    middle = 1 + len(_PARTS.columns)
+    parts = [_PARTS.of(desk.session, row[1:middle]) for row in rows if row[1] is not None]
+    clocks = [_CLOCKS.of(desk.session, row[middle:]) for row in rows if row[middle] is not None]
+    return Case(ticket, home, load_pack(home.pack), parts, clocks, extended=rows[0].extended)
 
 
 def take_up_id(desk: Desk, ticket_id: int) -> Case:

@@ -267,8 +267,7 @@ def _reception(desk: Desk, demand: Demand, platform_id: int | None) -> _Receptio
     if wanted is None or wanted not in desk.actor.platform_ids:
         raise OrderInvalid("请指明受理的热线平台；您只能在自己的平台登记诉求。", field="platform")
     values = {"platform": wanted, "category": demand.category, "area": demand.area}
-    row: tuple[Any, ...] = tuple(_RECEPTION.ask(desk.session, values).one())
-    key, pack, level, parent_id, *rest = row
+    key, pack, level, parent_id, *rest = _RECEPTION.first(desk.session, values)
     return _Reception(Home(key, pack, Level(level), parent_id), *rest)
 
 

@@ -68,7 +68,7 @@ def rows_of(session: Session, actor: Actor, tickets: list[Ticket]) -> list[Row]:
         return []
     ids = [ticket.id for ticket in tickets]
     known = {"ids": ids, "unit": actor.unit_id}
-    clocks = _DUTIES.ask(session, known).all()
+    clocks = _DUTIES.ask(session, known)
     earliest = {clock.ticket_id: clock for clock in clocks}
     rungs = {clock.ticket_id: clock.rung for clock in sorted(clocks, key=lambda clock: clock.rung)}
     leading, own = _parts(session, known)

@@ -62,7 +62,7 @@ def begin(session: Session, actor: str, key: str, fingerprint: str, at: datetime
     Raises `KeyReused` if the key came with another fingerprint before.
     """
     values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
-    claimed = _CLAIM.ask(session, values).first()
+    claimed = _CLAIM.first(session, values)
     return None if claimed is not None else earned(session, actor, key, fingerprint)
 
 
@@ -81,7 +81,7 @@ def keep_unclaimed(
     `earned` tells after this transaction is rolled back. Waits for one under way."""
     values = {"actor": actor, "key": key, "request_digest": _digest(fingerprint), "created_at": at}
     values |= {"status": kept.status, "body": kept.body, "etag": kept.etag}
-    return _CLAIM_AND_KEEP.ask(session, values).first() is not None
+    return bool(_CLAIM_AND_KEEP.ask(session, values))
 
 
 def earned(session: Session, actor: str, key: str, fingerprint: str) -> Kept | None:

@@ -1,9 +1,9 @@
 """Units and their parts in a ticket: who may be dispatched to, and which part an act speaks of. Art. 13(3)(4), 17."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Text, any_, bindparam, func, select
+from sqlalchemy import Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col
 
@@ -13,6 +13,8 @@ from hotline.models import Assignment
 from hotline.orders import DispatchOrder
 from hotline.organisation import Emergency, OrgUnit, Platform
 from hotline.reference import area_prefix
+from hotline.storage.constant import Constant
+from hotline.storage.reading import Entities
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.vocabulary import Act, AssignmentRole, AssignmentStatus, Level, UnitKind
 
@@ -37,15 +39,19 @@ class Named(NamedTuple):
     key: int
 
 
-_BY_CODE: Any = select(OrgUnit, func.nextval("assignments_id_seq")).where(
-    col(OrgUnit.code) == any_(bindparam("codes", type_=ARRAY(Text)))
+_UNITS: Final = Entities(OrgUnit)
+_BY_CODE: Final = Constant(
+    select(func.nextval("assignments_id_seq").label("key"), *_UNITS.columns).where(
+        # as rows: with an array it would be planned anew each time
+        col(OrgUnit.code).in_(select(func.unnest(bindparam("codes", type_=ARRAY(Text)))))
+    )
 )
 
 
 def _found(desk: Desk, order: DispatchOrder) -> list[Named]:
-    rows = desk.session.execute(_BY_CODE, {"codes": [order.lead, *order.co_units]}).all()
-    by_code = {unit.code: unit for unit, _ in rows if unit.active}
-    keys = iter(sorted(key for _, key in rows))  # the lead's part first, then the others as they are named
+    rows = _BY_CODE.ask(desk.session, {"codes": [order.lead, *order.co_units]})
+    by_code = {row.code: _UNITS.of(desk.session, row[1:]) for row in rows if row.active}
+    keys = iter(sorted(row.key for row in rows))  # the lead's part first, then the others as they are named
     found: list[Named] = []
     for code in (order.lead, *order.co_units):
         role = AssignmentRole.CO if found else AssignmentRole.LEAD

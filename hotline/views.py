@@ -228,9 +228,9 @@ class Reader:
     def _there(self, ticket: Ticket) -> tuple[frozenset[Any], str | None]:
         """Which tables have rows of this ticket at all (most tickets have none in most of them), and who received it first."""
         asked = {"ticket": ticket.id, "receiver": ticket.first_receiver_id}
-        found: tuple[Any, ...] = tuple(_THERE.ask(self.session, asked).one())
-        some = frozenset(table for table, there in zip(_OF_TICKET, found[:-1], strict=True) if there)
-        return some, found[-1]
+        *there, receiver = _THERE.first(self.session, asked)
+        some = frozenset(table for table, is_there in zip(_OF_TICKET, there, strict=True) if is_there)
+        return some, receiver
 
     def _merged(self, ticket: Ticket) -> list[str]:
         statement = select(col(Ticket.number)).where(col(Ticket.merged_into_id) == ticket.id)

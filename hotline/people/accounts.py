@@ -164,7 +164,7 @@ _PRESENTED: Final = Constant(  # asked with every request
 
 def actor_of(session: Session, token: str, at: datetime) -> Actor | None:
     """Who presents `token`, or None if it is unknown, expired, revoked, or its person, unit or client is no longer active."""
-    found = _PRESENTED.ask(session, {"digest": _digest(token)}).first()
+    found = _PRESENTED.first(session, {"digest": _digest(token)})
     if found is None:
         return None
     if (found.expires_at is not None and found.expires_at <= at) or found.client_revoked_at is not None:

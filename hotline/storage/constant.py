@@ -1,12 +1,14 @@
-"""A statement asked with every request, handed to the driver as it is: SQLAlchemy would look it up by a long key each time, and
-prepare an object's way through the ORM that columns do not need."""
+"""A statement asked with every request, put together once and handed to the driver: SQLAlchemy would look it up by a long key each time,
+and prepare an object's way through the ORM that columns do not need."""
 
+from collections import namedtuple
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import CursorResult
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlmodel import Session
+
+from hotline.storage.driver import send
 
 
 class Constant:
@@ -14,16 +16,27 @@ class Constant:
 
     def __init__(self, statement: Any) -> None:
         self._statement: Final = statement
+        self._row: Any = None
 
     @cached_property
     def _prepared(self) -> tuple[str, dict[str, Any]]:
         compiled = self._statement.compile(dialect=psycopg.dialect())  # type: ignore[no-untyped-call]
         return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
-    def ask(self, session: Session, values: dict[str, Any]) -> CursorResult[Any]:
-        """The answer, its columns by their labels; `values` are all of the statement's parameters that have none of their own.
+    def ask(self, session: Session, values: dict[str, Any]) -> list[Any]:
+        """The rows, their columns by their labels; `values` are all of the statement's parameters that have none of their own.
 
         What the session has not flushed yet is not seen.
         """
         text, own = self._prepared
-        return session.connection().exec_driver_sql(text, own | values)
+        cursor = send(session, text, own | values)
+        if cursor.description is None:
+            return []
+        if self._row is None:  # columns without a name, or with another's, are read by their place
+            self._row = namedtuple("Row", [each[0] for each in cursor.description], rename=True)._make  # type: ignore[misc]  # noqa: PYI024
+        return [self._row(row) for row in cursor.fetchall()]
+
+    def first(self, session: Session, values: dict[str, Any]) -> Any:
+        """The first row, None where there is none."""
+        rows = self.ask(session, values)
+        return rows[0] if rows else None

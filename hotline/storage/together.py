@@ -11,8 +11,11 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table, inspect
-from sqlalchemy.orm import make_transient, make_transient_to_detached
+from sqlalchemy.orm import make_transient
 from sqlmodel import Session, SQLModel
+
+from hotline.storage.driver import send
+from hotline.storage.reading import hold, written
 
 Batch = tuple[Any, list[dict[str, Any]]]
 """A table and the rows to append to it, all with the same columns."""
@@ -51,19 +54,18 @@ def write_together(
     updates, values, touched = _updates(changed)
     if not inserts and not updates:
         return
-    answer = session.connection().exec_driver_sql(
-        _statement(tuple(inserts), tuple(updates)), (*documents, *values)
-    )
+    answer = send(session, _statement(tuple(inserts), tuple(updates)), (*documents, *values))
     if numbered:
-        for entities, keys in zip(numbered, answer.one(), strict=True):
+        for entities, keys in zip(numbered, answer.fetchone(), strict=True):
             # sorted: they were numbered in the order they were sent
             for entity, key in zip(entities, sorted(keys), strict=True):
                 entity.id = key
-    for entity in (*new, *touched):
+    for entity in new:
         make_transient(entity)
-    for entity in (*fresh, *new, *touched):
-        make_transient_to_detached(entity)
-        session.add(entity)
+    for entity in (*fresh, *new):
+        hold(session, entity)
+    for entity in touched:
+        written(session, entity)
 
 
 def _inserts(
@@ -77,7 +79,7 @@ def _inserts(
     for (table, numbers), group in grouped.items():
         columns = _columns(table, numbers)
         inserts.append(_Insert(table.name, columns, numbers))
-        documents.append(_document([{name: getattr(each, name) for name in columns} for each in group]))
+        documents.append(_document([_values(each, columns) for each in group]))
         if numbers:
             numbered.append(group)
     for table, rows in batches:
@@ -85,6 +87,11 @@ def _inserts(
             inserts.append(_Insert(table.name, tuple(rows[0]), numbers=False))
             documents.append(_document(rows))
     return inserts, documents, numbered
+
+
+def _values(entity: Any, columns: tuple[str, ...]) -> dict[str, Any]:
+    set_ = entity.__dict__  # past the ORM's getters, which a new row's values have no need of
+    return {name: set_.get(name) for name in columns}
 
 
 @lru_cache(maxsize=64)
@@ -126,9 +133,9 @@ def _document(rows: list[dict[str, Any]]) -> str:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        _check_aware(value)
-    if isinstance(value, date):  # an instant is one too
+    if isinstance(value, date):
+        if isinstance(value, datetime):  # an instant is a date too
+            _check_aware(value)
         return value.isoformat()
     if isinstance(value, bytes):
         return "\\x" + value.hex()
