@@ -49,6 +49,7 @@ class Deliverer:
         threads: int = 16,
     ) -> None:
         self._engine, self._office, self._clock = engine, office, clock
+        self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._public_url = public_url
         self._threads = threads
         self._share = max(1, threads // 2)
@@ -108,12 +109,21 @@ class Deliverer:
 
         Events nobody subscribed to are no such reason: under load a round for each would cost more than the acts themselves.
         """
-        with Session(self._engine, expire_on_commit=False) as session:
-            placed = feed.sort(session, self._clock())
-            session.commit()
-        done = self._settle_and_take()
+        unsorted, due = self._look()
+        placed = 0
+        if unsorted:
+            with Session(self._engine, expire_on_commit=False) as session:
+                placed = feed.sort(session, self._clock())
+                session.commit()
+        done = self._settle_and_take() if due or placed or self._unsettled else 0
         self._renew()
         return bool(done) or placed >= feed.BATCH
+
+    def _look(self) -> tuple[bool, bool]:
+        """Whether there may be anything to sort, and to take: one statement without a transaction, ten times a second and process."""
+        with self._looking.connect() as connection:
+            unsorted, due = connection.execute(deliveries.WAITING, {"at": self._clock()}).one()
+        return unsorted, due
 
     def _renew(self) -> None:
         """Every few seconds: whoever holds lanes says that it lives."""

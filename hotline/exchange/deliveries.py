@@ -170,15 +170,23 @@ def take(
     return list(taken.values())
 
 
+_OPEN: Final = "s.state = 'active' AND (s.closed_until IS NULL OR s.closed_until <= :at)"
+WAITING: Final = text(
+    "SELECT EXISTS (SELECT FROM outbox WHERE position IS NULL) AS unsorted,"  # noqa: S608 - constants
+    f" EXISTS (SELECT FROM subscriptions s WHERE {_OPEN} AND EXISTS"
+    " (SELECT FROM lanes WHERE subscription_id = s.id AND next_at <= :at)) AS due"
+).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+"""Whether `feed.sort` might find anything, and `take`, at the instant `at`."""
+
 _IDS: Final = ARRAY(BigInteger)
-_TAKE: Final = text("""
+_TAKE: Final = text(f"""
 WITH due AS MATERIALIZED (
     SELECT l.subscription_id, l.lane
     FROM (
         SELECT s.id, CASE WHEN s.failures >= :breaker THEN 1 ELSE coalesce(known.room, :share) END AS room
         FROM subscriptions s
         LEFT JOIN unnest(CAST(:known AS bigint[]), CAST(:rooms AS bigint[])) AS known(id, room) ON known.id = s.id
-        WHERE s.state = 'active' AND (s.closed_until IS NULL OR s.closed_until <= :at)
+        WHERE {_OPEN}
         ORDER BY random()
     ) s CROSS JOIN LATERAL (
         SELECT subscription_id, lane FROM lanes
@@ -190,7 +198,7 @@ WITH due AS MATERIALIZED (
 UPDATE lanes SET next_at = :until, claim = lanes.claim + 1
 FROM due WHERE lanes.subscription_id = due.subscription_id AND lanes.lane = due.lane
 RETURNING lanes.subscription_id, lanes.lane, lanes.claim, lanes.failures
-""").bindparams(
+""").bindparams(  # noqa: S608 - constants
     bindparam("at", type_=DateTime(timezone=True)), bindparam("until", type_=DateTime(timezone=True))
 )
 

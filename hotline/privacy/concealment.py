@@ -26,7 +26,18 @@ from workflow.vocabulary import Matter
 T = TypeVar("T", bound=BaseModel)
 
 _NAMES: Final = frozenset(
-    {"to", "category", "area", "call_id", "external_ref", "caller", "lead", "co_units", "suggested_unit", "unit"}
+    {
+        "to",
+        "category",
+        "area",
+        "call_id",
+        "external_ref",
+        "caller",
+        "lead",
+        "co_units",
+        "suggested_unit",
+        "unit",
+    }
 )
 """Fields that are no free text: a login, codes (of units too, which must exist), and numbers of other systems, which `concealed_reference` treats."""
 

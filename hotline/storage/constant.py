@@ -33,7 +33,8 @@ class Constant:
         if cursor.description is None:
             return []
         if self._row is None:  # columns without a name, or with another's, are read by their place
-            self._row = namedtuple("Row", [each[0] for each in cursor.description], rename=True)._make  # type: ignore[misc]  # noqa: PYI024
+            names = [each[0] for each in cursor.description]
+            self._row = getattr(namedtuple("Row", names, rename=True), "_make")  # noqa: B009
         return [self._row(row) for row in cursor.fetchall()]
 
     def first(self, session: Session, values: dict[str, Any]) -> Any:
