@@ -23,6 +23,7 @@ from hotline.exchange.deliveries import LONGEST_RETRY_AFTER, RENEW, Item, Outcom
 from hotline.exchange.envelopes import MEDIA_TYPE, encoded, envelope, id_of
 from hotline.exchange.outbox import TIMEOUT_SECONDS, signed_headers
 from hotline.exchange.wire import Answer, Lines, SendFailed, TargetRefused
+from hotline.storage.constant import Lookout
 
 log = logging.getLogger("hotline.deliverer")
 IDLE_SECONDS: Final = 0.1
@@ -49,7 +50,7 @@ class Deliverer:
         threads: int = 16,
     ) -> None:
         self._engine, self._office, self._clock = engine, office, clock
-        self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._lookout = Lookout(engine)
         self._public_url = public_url
         self._threads = threads
         self._share = max(1, threads // 2)
@@ -91,6 +92,7 @@ class Deliverer:
             self._settle_and_take(taking=False)
         except DBAPIError as error:  # their leases run out by themselves
             log.warning("could not settle at the end: %s", type(error.orig).__name__)
+        self._lookout.close()
 
     def _guarded_round(self) -> None:
         try:
@@ -121,8 +123,7 @@ class Deliverer:
 
     def _look(self) -> tuple[bool, bool]:
         """Whether there may be anything to sort, and to take: one statement without a transaction, ten times a second and process."""
-        with self._looking.connect() as connection:
-            unsorted, due = connection.execute(deliveries.WAITING, {"at": self._clock()}).one()
+        unsorted, due = self._lookout.look(deliveries.WAITING, {"at": self._clock()})
         return unsorted, due
 
     def _renew(self) -> None:

@@ -29,6 +29,7 @@ from hotline.exchange.subscriptions import secrets_of
 from hotline.exchange.tables import Subscription
 from hotline.models import OutboxEvent
 from hotline.privacy.sealing import SealBroken
+from hotline.storage.constant import Constant
 from workflow.vocabulary import AuditKind, DeliveryState, SubscriptionState
 
 LEASE: Final = timedelta(seconds=12)
@@ -171,11 +172,13 @@ def take(
 
 
 _OPEN: Final = "s.state = 'active' AND (s.closed_until IS NULL OR s.closed_until <= :at)"
-WAITING: Final = text(
-    "SELECT EXISTS (SELECT FROM outbox WHERE position IS NULL) AS unsorted,"  # noqa: S608 - constants
-    f" EXISTS (SELECT FROM subscriptions s WHERE {_OPEN} AND EXISTS"
-    " (SELECT FROM lanes WHERE subscription_id = s.id AND next_at <= :at)) AS due"
-).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+WAITING: Final = Constant(
+    text(
+        "SELECT EXISTS (SELECT FROM outbox WHERE position IS NULL) AS unsorted,"  # noqa: S608 - constants
+        f" EXISTS (SELECT FROM subscriptions s WHERE {_OPEN} AND EXISTS"
+        " (SELECT FROM lanes WHERE subscription_id = s.id AND next_at <= :at)) AS due"
+    ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+)
 """Whether `feed.sort` might find anything, and `take`, at the instant `at`."""
 
 _IDS: Final = ARRAY(BigInteger)

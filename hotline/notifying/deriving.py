@@ -7,16 +7,18 @@ process derives at a time: whoever finds the cursor locked has nothing to do.
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, text
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
 from hotline.exchange import feed
 from hotline.exchange.envelopes import kinds_for
+from hotline.models import OutboxEvent
 from hotline.notifying import wording
 from hotline.notifying.contacts import written
 from hotline.notifying.senders import Senders
 from hotline.notifying.tables import Contact, Notification, NotifiedUpTo
+from hotline.storage.constant import Constant
 from workflow.vocabulary import Means
 
 STALE: Final = timedelta(days=1)
@@ -24,6 +26,18 @@ STALE: Final = timedelta(days=1)
 KEPT: Final = timedelta(days=3)
 """How long a notice is tried."""
 BATCH: Final = 500
+
+
+NEWS: Final = Constant(
+    select(
+        or_(
+            exists().where(col(OutboxEvent.position).is_(None)),
+            select(func.coalesce(func.max(col(OutboxEvent.position)), 0)).scalar_subquery()
+            > select(func.coalesce(func.max(col(NotifiedUpTo.position)), 0)).scalar_subquery(),
+        ).label("there")
+    )
+)
+"""Whether any event has not been looked at, or not been sorted."""
 
 
 def derive(

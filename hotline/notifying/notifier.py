@@ -21,6 +21,7 @@ from hotline.notifying.mail import SECONDS
 from hotline.notifying.messages import Result, Sender, Verdict
 from hotline.notifying.senders import Senders
 from hotline.notifying.sending import Item, Outcome
+from hotline.storage.constant import Lookout
 from workflow.vocabulary import Means
 
 log = logging.getLogger("hotline.notifier")
@@ -74,9 +75,14 @@ class Notifier:
     # --- deriving ----------------------------------------------------------------------------------------------------
 
     def _derive_until_stopped(self) -> None:
+        lookout = Lookout(self._engine)
         while not self._stopping.is_set():
-            if self._guarded(self.derive) < deriving.BATCH:  # what comes meanwhile is told together
-                self._stopping.wait(_IDLE_SECONDS)
+            if self._guarded(lambda: self._derive_what_is_new(lookout)) < deriving.BATCH:
+                self._stopping.wait(_IDLE_SECONDS)  # what comes meanwhile is told together
+        lookout.close()
+
+    def _derive_what_is_new(self, lookout: Lookout) -> int:
+        return self.derive() if lookout.look(deriving.NEWS, {}).there else 0
 
     def derive(self) -> int:
         """Sort what is new, and write notices for the next events; how many positions were looked at."""
