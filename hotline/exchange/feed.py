@@ -19,6 +19,7 @@ from hotline.exchange.envelopes import Fact, kinds_for
 from hotline.exchange.tables import FeedHorizon
 from hotline.models import OutboxEvent
 from hotline.organisation import OrgUnit, Platform
+from hotline.storage.constant import Constant
 from workflow.errors import OrderInvalid, RuleBroken
 
 MOST: Final = 500
@@ -33,30 +34,27 @@ def sort(session: Session, at: datetime, *, batch: int = BATCH) -> int:
     Where somebody else is sorting there is nothing to do. The caller commits at once: the positions of one sorter must be seen
     before those of the next.
     """
-    if not session.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _SORTING}).scalar_one():
+    session.flush()
+    if not _LOCK.first(session, {"key": _SORTING}).locked:
         return 0
     # a new statement, and so a snapshot from after the lock: what the last sorter did is seen
-    ids = list(
-        session.execute(
-            select(col(OutboxEvent.id))
-            .where(col(OutboxEvent.position).is_(None))
-            .order_by(col(OutboxEvent.id))
-            .limit(batch)
-        ).scalars()
-    )
-    if ids:
-        session.execute(text(_PLACE), {"ids": ids})
+    placed = _PLACE.ask(session, {"batch": batch})
+    if any(row.subscribed for row in placed):
         kinds = {"kinds": kinds_for(unit=False), "unit_kinds": kinds_for(unit=True)}
-        session.execute(text(_FAN_OUT), {"ids": ids, "at": at} | kinds)
-    return len(ids)
+        session.execute(text(_FAN_OUT), {"ids": [row.id for row in placed], "at": at} | kinds)
+    return len(placed)
 
 
-_PLACE: Final = """
+_LOCK: Final = Constant(text("SELECT pg_try_advisory_xact_lock(CAST(:key AS bigint)) AS locked"))
+_PLACE: Final = Constant(
+    text("""
 UPDATE outbox SET position = placed.position
 FROM (SELECT id, nextval('outbox_positions') AS position
-      FROM (SELECT id FROM unnest(CAST(:ids AS bigint[])) AS id ORDER BY id) ordered) placed
+      FROM (SELECT id FROM outbox WHERE position IS NULL ORDER BY id LIMIT CAST(:batch AS bigint)) ordered) placed
 WHERE outbox.id = placed.id
-"""
+RETURNING outbox.id, EXISTS (SELECT FROM subscriptions) AS subscribed
+""")
+)
 _FAN_OUT: Final = """
 WITH told AS (
     SELECT s.id AS subscription_id, o.id AS event_id, coalesce(o.ticket_id, -o.id) AS lane

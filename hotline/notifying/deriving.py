@@ -7,7 +7,7 @@ process derives at a time: whoever finds the cursor locked has nothing to do.
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import exists, func, or_, select, text
+from sqlalchemy import bindparam, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
@@ -31,13 +31,15 @@ BATCH: Final = 500
 NEWS: Final = Constant(
     select(
         or_(
-            exists().where(col(OutboxEvent.position).is_(None)),
+            exists().where(
+                col(OutboxEvent.position).is_(None), col(OutboxEvent.occurred_at) < bindparam("since")
+            ),
             select(func.coalesce(func.max(col(OutboxEvent.position)), 0)).scalar_subquery()
             > select(func.coalesce(func.max(col(NotifiedUpTo.position)), 0)).scalar_subquery(),
         ).label("there")
     )
 )
-"""Whether any event has not been looked at, or not been sorted."""
+"""Whether any event has not been looked at, or has not been sorted that happened before `since`."""
 
 
 def derive(

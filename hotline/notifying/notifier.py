@@ -28,6 +28,8 @@ log = logging.getLogger("hotline.notifier")
 THREADS: Final = 2
 """Threads a means has: one slow message holds up the others of one thread."""
 _IDLE_SECONDS: Final = 0.5
+_UNSORTED_SECONDS: Final = 1.0
+"""After how long an event that nobody sorted is sorted here: usually a deliverer has."""
 _BACK_OFF_SECONDS: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _BUDGET: Final = timedelta(seconds=SECONDS + 5)
@@ -82,7 +84,8 @@ class Notifier:
         lookout.close()
 
     def _derive_what_is_new(self, lookout: Lookout) -> int:
-        return self.derive() if lookout.look(deriving.NEWS, {}).there else 0
+        since = self._clock() - timedelta(seconds=_UNSORTED_SECONDS)
+        return self.derive() if lookout.look(deriving.NEWS, {"since": since}).there else 0
 
     def derive(self) -> int:
         """Sort what is new, and write notices for the next events; how many positions were looked at."""

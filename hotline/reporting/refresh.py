@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import add
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlmodel import Session, col
 
@@ -23,6 +24,7 @@ from hotline.reporting.cube import COLUMNS
 from hotline.reporting.indicators import HOURS, MOST_DAYS
 from hotline.reporting.slices import COUNTY, DIMS
 from hotline.reporting.tables import CUBE, FACTS, MARKS, SPREAD, CountState, Waiting
+from hotline.storage.together import write_together
 from workflow.errors import RuleBroken
 
 BATCH: Final = 500
@@ -212,7 +214,8 @@ def _move(session: Session, tickets: set[int], calls: set[int]) -> None:
         named = zip(*((fact[_TICKET], fact[_WHAT], fact[_REF]) for fact in gone), strict=True)
         session.execute(text(_FORGET), dict(zip(("tickets", "whats", "refs"), map(list, named), strict=True)))
     if come:
-        session.execute(insert(FACTS), [dict(zip(facts.COLUMNS, fact, strict=True)) for fact in come])
+        rows = [dict(zip(facts.COLUMNS, fact, strict=True)) for fact in come]
+        write_together(session, frozenset(), [(FACTS, rows)])
     difference = Difference()
     difference.take(gone, -1)
     difference.take(come, 1)
@@ -249,9 +252,8 @@ class Difference:
             month = day.replace(day=1)
             for dim, key in keys_of(fact).items():
                 for grain, starts in (("day", day), ("month", month)):
-                    cell = self.cells[grain, dim, fact[_PLATFORM], starts, key, fact[_WHAT]]
-                    for index, value in enumerate(values):
-                        cell[index] += value
+                    cell = (grain, dim, fact[_PLATFORM], starts, key, fact[_WHAT])
+                    self.cells[cell] = list(map(add, self.cells[cell], values))
                 if dim != "agent":
                     for measure, bucket in buckets_of(fact):
                         self.buckets[dim, fact[_PLATFORM], month, key, measure, bucket] += sign

@@ -44,6 +44,7 @@ def make_engine(url: str, *, pool_size: int = 20, reading: bool = False, patienc
         url,
         pool_size=pool_size,
         max_overflow=10,
+        pool_use_lifo=True,  # the one used last has its statements prepared
         pool_pre_ping=False,
         hide_parameters=True,  # an error names the statement, never what a caller said in it
         connect_args={
