@@ -190,8 +190,10 @@ def _soonest(
     after = None if cursor is None else _decode(cursor, "due")
     if actor.is_unit:
         return _soonest_of_unit(session, statement, actor, after, size)
-    ordered = _by_due_of_each(statement) if filters.unit else _by_due(statement, actor)
-    statement, due = ordered
+    if filters.unit:
+        duties = _earliest_duties(filters.unit, after)
+        return _in_steps(session, statement, duties, size, lambda _: true())
+    statement, due = _by_due(statement, actor)
     if after is not None:
         statement = statement.where(tuple_(due, col(Ticket.id)) > tuple_(*after))
     return list(session.execute(statement.order_by(due, col(Ticket.id))).scalars())
@@ -199,29 +201,40 @@ def _soonest(
 
 _EARLIER: Any = aliased(Clock)
 _STEPS: Final = (200, 3_200, 51_200, None)
-"""How many of a unit's running periods are looked through for a page, until it is full."""
+"""How many of a unit's running duties are looked through for a page, until it is full."""
 
 
 def _soonest_of_unit(
     session: Session, statement: Select[Any], actor: Actor, after: tuple[datetime, int] | None, size: int
 ) -> list[Ticket]:
-    """By the unit's own earliest running duty: its periods are read in the order of their index, as far as a page needs.
-
-    In one statement the planner would read all of the unit's tickets and sort them, for it takes them for few.
-    """
+    """By the unit's own earliest running duty: its periods are read in the order of their index, as far as a page needs."""
     own: Any = select(col(Clock.id), col(Clock.ticket_id), col(Clock.due_at)).where(
         col(Clock.unit_id) == actor.unit_id, *running_duty(Clock)
     )
     if after is not None:
         own = own.where(tuple_(col(Clock.due_at), col(Clock.ticket_id)) > tuple_(*after))
     own = own.order_by(col(Clock.due_at), col(Clock.ticket_id))
+    return _in_steps(session, statement, own, size, lambda clock: _is_first(clock, actor))
+
+
+def _in_steps(
+    session: Session,
+    statement: Select[Any],
+    duties: Select[Any],
+    size: int,
+    test: Callable[[Any], ColumnElement[bool]],
+) -> list[Ticket]:
+    """The tickets of the statement in the order of these `duties`, which are looked through as far as a page needs.
+
+    In one statement the planner would read all the tickets and sort them, for it takes them for few.
+    """
     rows: list[Any] = []
     for most in _STEPS:
-        soon = own.limit(most).cte("soon").prefix_with("MATERIALIZED")
+        soon = duties.limit(most).cte("soon").prefix_with("MATERIALIZED")
         page = (
             statement.add_columns(select(func.count()).select_from(soon).scalar_subquery())
             .join(soon, soon.c.ticket_id == col(Ticket.id))
-            .where(_is_first(soon.c, actor))
+            .where(test(soon.c))
             .order_by(soon.c.due_at, col(Ticket.id))
         )
         rows = list(session.execute(page))
@@ -238,11 +251,21 @@ def _by_due(statement: Select[Any], actor: Actor) -> tuple[Select[Any], Any]:
     return statement, col(Clock.due_at)
 
 
-def _by_due_of_each(statement: Select[Any]) -> tuple[Select[Any], Any]:
-    """By each ticket's own earliest duty, where what is listed is a small part of the platform's."""
-    duties = select(col(Clock.due_at)).where(col(Clock.ticket_id) == col(Ticket.id), *running_duty(Clock))
+def _earliest_duties(unit: str, after: tuple[datetime, int] | None) -> Select[Any]:
+    """The earliest duty, anybody's, of each ticket a unit has a part in: these are a small part of the platform's."""
+    parts = (
+        select(col(Assignment.ticket_id))
+        .distinct()
+        .join(OrgUnit, col(OrgUnit.id) == col(Assignment.unit_id))
+        .where(col(OrgUnit.code) == unit)
+        .subquery("parts")
+    )
+    duties = select(col(Clock.due_at)).where(col(Clock.ticket_id) == parts.c.ticket_id, *running_duty(Clock))
     soonest = duties.order_by(col(Clock.due_at)).limit(1).lateral("soonest")
-    return statement.join(soonest, true()), soonest.c.due_at
+    due = select(parts.c.ticket_id, soonest.c.due_at).join(soonest, true())
+    if after is not None:
+        due = due.where(tuple_(soonest.c.due_at, parts.c.ticket_id) > tuple_(*after))
+    return due.order_by(soonest.c.due_at, parts.c.ticket_id)
 
 
 def _is_first(clock: Any, actor: Actor) -> ColumnElement[bool]:

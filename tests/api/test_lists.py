@@ -177,8 +177,13 @@ def test_by_due_the_most_urgent_comes_first_and_what_nobody_owes_is_left_out(api
     ("steps", "narrowed"),
     [((1, 2, None), {}), ((2, 3, 5, 8, None), {"matter": "complaint"}), ((3, None), {"text": "一件也没有"})],
 )
+@pytest.mark.parametrize("asker", ["ZJJ", "dispatcher"])
 def test_a_unit_s_page_by_due_is_the_same_however_far_it_looks_at_a_time(
-    api: Api, monkeypatch: pytest.MonkeyPatch, steps: tuple[int | None, ...], narrowed: dict[str, str]
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: tuple[int | None, ...],
+    narrowed: dict[str, str],
+    asker: str,
 ) -> None:
     for day in range(2, 7):
         for number in (
@@ -186,20 +191,29 @@ def test_a_unit_s_page_by_due_is_the_same_however_far_it_looks_at_a_time(
         ):
             if day == 4:
                 api.at("2026-03-04 15:00").act(number, "sign", "ZJJ")
+    if asker == "dispatcher":  # somebody else's tickets, and one where another unit's duty ends first
+        dispatched(api, "2026-03-02 10:00", lead="JTJ")
+        both = api.at("2026-03-02 09:00").take("complaint")
+        api.act(both, "dispatch", "dispatcher", {"lead": "JTJ", "co_units": ["ZJJ"]})
+        narrowed = narrowed | {"unit": "ZJJ"}
     asked = {"sort": "due", "limit": 3} | narrowed
 
     def pages() -> list[list[str]]:
         told: list[list[str]] = []
         cursor: dict[str, str] = {}
         while True:
-            page = api.get("/tickets", "ZJJ", params=asked | cursor).json()
+            page = api.get("/tickets", asker, params=asked | cursor).json()
             told.append([item["number"] for item in page["items"]])
+            due.extend(item["due_at"] for item in page["items"])
             if page["next"] is None:
                 return told
             cursor = {"cursor": page["next"]}
 
+    due: list[str] = []
     whole = pages()
-    assert sum(map(len, whole)) == {"matter": 5, "text": 0}.get(next(iter(narrowed), ""), 10)
+    assert due == sorted(due)
+    mine = {"matter": 5, "text": 0}.get(next(iter(narrowed), ""), 10)
+    assert sum(map(len, whole)) == mine + (asker == "dispatcher" and mine > 0)
     assert all(len(page) == 3 for page in whole[:-1])
     monkeypatch.setattr("hotline.queues._STEPS", steps)
     assert pages() == whole
