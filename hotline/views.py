@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, any_, bindparam, exists, select
@@ -48,6 +49,7 @@ from hotline.shapes import (
     TicketView,
 )
 from hotline.storage.constant import Constant
+from hotline.storage.reading import Entities
 from workflow.deadlines import CHINA
 from workflow.errors import IllegalMove
 from workflow.lifecycle import Facts, fire, open_acts
@@ -82,6 +84,14 @@ _UNITS: Final = Constant(
         col(OrgUnit.id) == any_(bindparam("ids", type_=ARRAY(BigInteger)))
     )
 )
+
+
+@cache
+def _of_ticket(table: Any) -> tuple[Entities[Any], Constant]:
+    """A ticket's rows of a table, in the order they were made."""
+    entities = Entities[Any](table)
+    of_ticket = select(*entities.columns).where(col(table.ticket_id) == bindparam("ticket"))
+    return entities, Constant(of_ticket.order_by(col(table.id)))
 
 
 class Reader:
@@ -422,8 +432,9 @@ class Reader:
         return [p for p in parts if p.unit_id == self.actor.unit_id]
 
     def _all(self, table: Any, ticket: Ticket) -> list[Any]:
-        statement = select(table).where(col(table.ticket_id) == ticket.id).order_by(col(table.id))
-        return list(self.session.execute(statement).scalars())
+        self.session.flush()
+        entities, statement = _of_ticket(table)
+        return [entities.of(self.session, row) for row in statement.ask(self.session, {"ticket": ticket.id})]
 
     def _units(self, ids: set[int]) -> dict[int, Any]:
         """Keys, codes and names of these units, by key."""
