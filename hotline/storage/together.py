@@ -4,12 +4,12 @@ Rows to insert travel as one JSON document a table: a parameter a column would h
 for a new ticket. PostgreSQL reads each field by its column's type.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import to_json
 from sqlalchemy import Table, inspect
 from sqlalchemy.orm import make_transient
 from sqlmodel import Session, SQLModel
@@ -105,8 +105,8 @@ def _updates(entities: Iterable[Any]) -> tuple[list[_Update], list[Any], list[An
     values: list[Any] = []
     touched: list[Any] = []
     for entity in entities:
-        unmodified = inspect(entity).unmodified
-        columns = tuple(name for name in _columns(entity.__table__, True) if name not in unmodified)
+        changed = inspect(entity).committed_state
+        columns = tuple(name for name in _columns(entity.__table__, True) if name in changed)
         if columns:
             touched.append(entity)
             updates.append(_Update(entity.__tablename__, columns))
@@ -119,7 +119,7 @@ def _sent(value: Any) -> Any:
     if isinstance(value, datetime):
         _check_aware(value)
     if isinstance(value, dict):
-        return _ENCODER.encode(value)
+        return to_json(value).decode()
     return str(value) if isinstance(value, str) else value  # a word of the field's as its own text
 
 
@@ -129,20 +129,14 @@ def _check_aware(at: datetime) -> None:
 
 
 def _document(rows: list[dict[str, Any]]) -> str:
-    return _ENCODER.encode(rows)
+    return to_json([{name: _kept(value) for name, value in row.items()} for row in rows]).decode()
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, date):
-        if isinstance(value, datetime):  # an instant is a date too
-            _check_aware(value)
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    raise TypeError(f"no column keeps a {type(value).__name__}")
-
-
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_as_text, check_circular=False)
+def _kept(value: Any) -> Any:
+    kind = type(value)
+    if kind is datetime:
+        _check_aware(value)
+    return "\\x" + value.hex() if kind is bytes else value
 
 
 @lru_cache(maxsize=512)

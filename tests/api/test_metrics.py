@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from api import scheduler
 from api.main import create_app
 from api.wiring import Runtime
+from hotline.health import gauges
 from hotline.settings import Settings
+from hotline.storage.replica import Fitness, Standing
 from tests import world as w
 from tests.api.conftest import UNHURRIED, Api
 from tests.api.refusals import problem
@@ -125,6 +128,9 @@ def test_alerts_and_dashboard_name_only_what_is_told(world: w.World, tmp_path: P
             if line.startswith("# TYPE")
             for name in (line.split()[2],)
         }
+    told |= {
+        each.name for each in gauges.of_replica(Standing(Fitness.FIT, timedelta()))
+    }  # where there is one
     told |= {f"{name}{end}" for name in told for end in ("_bucket", "_count", "_sum")}
     assert asked <= told, asked - told
 
