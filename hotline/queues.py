@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final, Literal
 
@@ -190,10 +190,11 @@ def _soonest(
     after = None if cursor is None else _decode(cursor, "due")
     if actor.is_unit:
         return _soonest_of_unit(session, statement, actor, after, size)
-    if filters.unit:
+    if filters.unit and _is_whole(filters):
         duties = _earliest_duties(filters.unit, after)
         return _in_steps(session, statement, duties, size, lambda _: true())
-    statement, due = _by_due(statement, actor)
+    ordered = _by_due_of_each(statement) if filters.unit else _by_due(statement, actor)
+    statement, due = ordered
     if after is not None:
         statement = statement.where(tuple_(due, col(Ticket.id)) > tuple_(*after))
     return list(session.execute(statement.order_by(due, col(Ticket.id))).scalars())
@@ -238,7 +239,10 @@ def _in_steps(
             .order_by(soon.c.due_at, col(Ticket.id))
         )
         rows = list(session.execute(page))
-        if len(rows) >= size or (most is not None and rows and rows[0][1] < most):
+        if len(rows) >= size or most is None:
+            break
+        there = select(func.count()).select_from(duties.limit(most).subquery())
+        if (rows[0][1] if rows else session.execute(there).scalar_one()) < most:
             break
     return [ticket for ticket, _ in rows]
 
@@ -249,6 +253,18 @@ def _by_due(statement: Select[Any], actor: Actor) -> tuple[Select[Any], Any]:
         *running_duty(Clock), col(Clock.platform_id).in_(sorted(actor.platform_ids)), _is_first(Clock, actor)
     )
     return statement, col(Clock.due_at)
+
+
+def _is_whole(filters: Filters) -> bool:
+    """Whether a unit's queue is asked for as it is, or all of its tickets: nearly every ticket that has a duty is on the page's way."""
+    return replace(filters, open_only=False, unit=None, as_of=None) == Filters()
+
+
+def _by_due_of_each(statement: Select[Any]) -> tuple[Select[Any], Any]:
+    """By each ticket's own earliest duty, where few are listed."""
+    duties = select(col(Clock.due_at)).where(col(Clock.ticket_id) == col(Ticket.id), *running_duty(Clock))
+    soonest = duties.order_by(col(Clock.due_at)).limit(1).lateral("soonest")
+    return statement.join(soonest, true()), soonest.c.due_at
 
 
 def _earliest_duties(unit: str, after: tuple[datetime, int] | None) -> Select[Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from psycopg import Error
 from sqlalchemy import Connection
+from sqlalchemy.orm import SessionTransaction
 from sqlmodel import Session
 
 _KEPT: Final = "hotline.driver"
@@ -30,11 +31,16 @@ def send(session: Session, statement: str, values: Any) -> Any:
 
 
 def _line(session: Session) -> tuple[Connection, Any]:
-    """The session's connection and one cursor for all that is sent in this transaction."""
+    """The session's connection and one cursor for all that is sent in this transaction, or savepoint: SQLAlchemy sets that only
+    once the connection is asked for."""
     kept = session.info.get(_KEPT)
-    if kept is not None and kept[0] is session.get_transaction():
+    if kept is not None and session.is_active and kept[0] is _innermost(session):
         return kept[1], kept[2]
     connection = session.connection()
     cursor = connection.connection.cursor()
-    session.info[_KEPT] = (session.get_transaction(), connection, cursor)
+    session.info[_KEPT] = (_innermost(session), connection, cursor)
     return connection, cursor
+
+
+def _innermost(session: Session) -> SessionTransaction | None:
+    return session.get_nested_transaction() or session.get_transaction()

@@ -61,6 +61,7 @@ def written(session: Session, entity: Any) -> None:
     """Tell `session` that the changes of a persistent entity stand in the database."""
     state = inspect(entity)
     state._commit_all(state.dict, session.identity_map)
+    session._register_altered([state])  # a savepoint taken back has it read anew
 
 
 def _key_of(table: type[SQLModel], number: int) -> Any:

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import inspect, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlmodel import Session, SQLModel, col
 
 from hotline import casework, intake
 from hotline.desk import take_up
-from hotline.models import Assignment, Clock, Ticket
+from hotline.models import Assignment, Clock, LedgerEntry, Ticket
 from hotline.orders import AcceptOrder, DispatchOrder, ReplyOrder, SignOrder
 from hotline.organisation import OrgUnit
 from hotline.storage.driver import send
 from hotline.storage.reading import Entities
 from tests.world import World, china, demand
-from workflow.vocabulary import Act
+from workflow.vocabulary import Act, Level, UnitKind
 
 NINE, TEN = china("2026-03-02 09:00"), china("2026-03-02 10:00")
 
@@ -125,3 +125,48 @@ def test_a_connection_that_broke_is_given_up_and_the_next_transaction_has_anothe
         assert broken.value.connection_invalidated
         session.rollback()
         assert send(session, "SELECT 1", ()).fetchone() == (1,)
+
+
+def test_a_savepoint_taken_back_takes_back_what_was_sent_in_it(world: World) -> None:
+    number = dispatched(world)
+    with Session(world.engine, expire_on_commit=False) as session:
+        first = take_up(world.desk(session, "dispatcher", TEN), number)  # held: what it has of the ticket
+        before = first.ticket.ledger_seq
+        with session.begin_nested() as savepoint:
+            reply = ReplyOrder(content="撤回的答复。")
+            assert casework.reply(world.desk(session, "ZJJ", TEN), number, reply).ticket.ledger_seq > before
+            savepoint.rollback()
+        with pytest.raises(IntegrityError), session.begin_nested():
+            send(session, "INSERT INTO assignments (ticket_id) VALUES (%s)", (-1,))
+        again = take_up(world.desk(session, "dispatcher", TEN), number)
+        assert (again.ticket.ledger_seq, len(again.assignments)) == (before, 2)
+        assert again.assignments[0] is first.assignments[0]
+        for entity in (*again.assignments, *again.clocks):
+            assert columns_of(entity) == read_by_the_orm(world, entity)
+        casework.reply(world.desk(session, "ZJJ", TEN), number, ReplyOrder(content="已处理完毕。"))
+        session.commit()
+    with Session(world.engine) as session:
+        case = take_up(world.desk(session, "dispatcher", TEN), number)
+        replied = select(LedgerEntry).where(col(LedgerEntry.ticket_id) == case.ticket.id)
+        acts = [entry.act for entry in session.execute(replied.order_by(col(LedgerEntry.seq))).scalars()]
+        assert acts.count("reply") == 2
+        assert case.ticket.ledger_seq == len(acts)
+
+
+def test_a_session_whose_flush_failed_sends_nothing_more(world: World) -> None:
+    with Session(world.engine) as session:
+        send(session, "SELECT 1", ())
+        session.add(
+            OrgUnit(
+                code="ZJJ",
+                name="重复",
+                level=Level.PREFECTURE,
+                kind=UnitKind.DEPARTMENT,
+                platform_id=1,
+                area_code="63",
+            )
+        )
+        with pytest.raises(IntegrityError):
+            session.flush()
+        with pytest.raises(PendingRollbackError):
+            send(session, "SELECT 1", ())
