@@ -12,7 +12,7 @@ from sqlmodel import col
 from api.direct import DirectRoute
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, with_example
-from hotline import aftercare, casework, extensions, intake, supervision
+from hotline import aftercare, casework, extensions, fields, intake, supervision
 from hotline import orders as o
 from hotline.case import Case, Desk
 from hotline.organisation import Platform
@@ -36,7 +36,7 @@ class ActRoute:
 
     act: Act
     command: Callable[[Desk, str, Any], Case]
-    order: type[o.Order]
+    order: type[fields.Order]
     example: dict[str, Any]
 
 
@@ -214,12 +214,12 @@ ACT_ROUTES: tuple[ActRoute, ...] = (
 )
 
 
-def _has_defaults(order: type[o.Order]) -> bool:
+def _has_defaults(order: type[fields.Order]) -> bool:
     return all(not field.is_required() for field in order.model_fields.values())
 
 
 def perform_act(
-    route: ActRoute, number: str, order: o.Order, edge: Edge, *, extra_fingerprint: str = ""
+    route: ActRoute, number: str, order: fields.Order, edge: Edge, *, extra_fingerprint: str = ""
 ) -> Response:
     """Do one act for whoever asks; see `Edge.perform`."""
     _check_knowledge(edge, order)
@@ -241,7 +241,7 @@ def _act_endpoint(route: ActRoute) -> Callable[..., Response]:
     return endpoint
 
 
-def _check_knowledge(edge: Edge, order: o.Order) -> None:
+def _check_knowledge(edge: Edge, order: fields.Order) -> None:
     """An article that a ticket is to remember must exist: one told (whether it may be told today: `telling`), or one a unit hands in."""
     if isinstance(order, o.KnowledgeOrder) and order.article is not None:
         articles.reportable(edge.session, edge.actor, order.article)
@@ -251,7 +251,7 @@ def _check_knowledge(edge: Edge, order: o.Order) -> None:
 
 def _perform(
     edge: Edge,
-    order: o.Order,
+    order: fields.Order,
     command: Callable[[Desk], Case],
     *,
     status: int = 200,
@@ -315,7 +315,7 @@ Decision = Annotated[
 ]
 
 
-class NewTicket(o.Order):
+class NewTicket(fields.Order):
     """A demand and what is decided on it at once."""
 
     demand: o.Demand

@@ -10,7 +10,7 @@ from api.acts import NumberPath
 from api.problems import PROBLEMS
 from api.searching import FoundView, found_view
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.shapes import ActResult
 from hotline.views import Reader
 from knowledge_base import articles, drafts, questions, recalls
@@ -89,7 +89,7 @@ def list_recalls(
     response_model=RecallView,
     openapi_extra=with_example({"reached": True, "remark": "已电话说明更正后的办理时限。", "told": "12@4"}),
 )
-def settle_recall(recall: o.KeyPath, order: recalls.SettleRecall, edge: EdgeDep) -> Response:
+def settle_recall(recall: fields.KeyPath, order: recalls.SettleRecall, edge: EdgeDep) -> Response:
     """The call-back was made: reached or not, what was said, what the caller has been told now."""
     return edge.perform(order, lambda desk: recalls.settle(desk, recall, order), _recall_view)
 
@@ -318,7 +318,7 @@ def ask_unit(order: questions.AskOrder, edge: EdgeDep) -> Response:
     response_model=QuestionView,
     openapi_extra=with_example({"answer": "每台补贴20万元，由区住建局受理，10个工作日内审核。"}),
 )
-def answer_question(question: o.KeyPath, order: questions.AnswerQuestion, edge: EdgeDep) -> Response:
+def answer_question(question: fields.KeyPath, order: questions.AnswerQuestion, edge: EdgeDep) -> Response:
     """The unit's answer, once; a late one is taken and stays late (art. 23)."""
     return edge.perform(
         order,
@@ -334,7 +334,7 @@ def answer_question(question: o.KeyPath, order: questions.AnswerQuestion, edge: 
     response_model=QuestionView,
     openapi_extra=with_example({"categories": ["010101"]}),
 )
-def adopt_answer(question: o.KeyPath, order: questions.AdoptOrder, edge: EdgeDep) -> Response:
+def adopt_answer(question: fields.KeyPath, order: questions.AdoptOrder, edge: EdgeDep) -> Response:
     """The answer becomes a draft of the unit's knowledge, in one call (art. 23)."""
     return edge.perform(
         order,
@@ -349,7 +349,7 @@ def adopt_answer(question: o.KeyPath, order: questions.AdoptOrder, edge: EdgeDep
     operation_id="close_question",
     response_model=QuestionView,
 )
-def close_question(question: o.KeyPath, edge: EdgeDep) -> Response:
+def close_question(question: fields.KeyPath, edge: EdgeDep) -> Response:
     """The platform needs no answer any more, or makes nothing of it."""
     return edge.perform(
         None,

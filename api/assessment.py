@@ -15,7 +15,7 @@ from hotline.assessing.assessments import AppealDecisionOrder, AppealOrder, Draf
 from hotline.assessing.systems import System, SystemOrder
 from hotline.assessing.tables import Assessment, AssessmentAppeal, IndicatorSystem
 from hotline.case import Desk
-from hotline.orders import KeyPath
+from hotline.fields import KeyPath
 from hotline.organisation import OrgUnit, Platform
 from workflow.vocabulary import AssessmentState
 

@@ -11,8 +11,7 @@ from sqlmodel import col
 from api.acts import NumberPath
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import numbers, recordings
-from hotline import orders as o
+from hotline import fields, numbers, recordings
 from hotline.access import visible_to
 from hotline.auditing import alerts
 from hotline.auditing import views as audit_views
@@ -61,8 +60,8 @@ class AuditQuery(BaseModel):
     since: date | None = Field(default=None, description="自某日起（北京时间）")
     until: date | None = Field(default=None, description="至某日止，含当日")
     kind: list[AuditKind] = Field(default=[], description="一个或多个事项")
-    who: o.Line | None = Field(default=None, description="操作人的登录名或姓名")
-    ticket: o.Number | None = Field(default=None, description="工单编号")
+    who: fields.Line | None = Field(default=None, description="操作人的登录名或姓名")
+    ticket: fields.Number | None = Field(default=None, description="工单编号")
     address: str | None = Field(
         default=None, min_length=1, max_length=60, pattern=r"^[0-9A-Za-z.:%_\-]+$", description="来源地址"
     )
@@ -177,10 +176,10 @@ def _alert(edge: Edge, alert: AuditAlert, number: str | None) -> AlertView:
     )
 
 
-class ConclusionOrder(o.Order):
+class ConclusionOrder(fields.Order):
     """What the auditor found."""
 
-    conclusion: o.Prose = Field(title="处置结论")
+    conclusion: fields.Prose = Field(title="处置结论")
 
 
 @router.post(
@@ -191,7 +190,7 @@ class ConclusionOrder(o.Order):
     response_model=AlertView,
     responses=PROBLEMS,
 )
-def conclude_alert(alert: o.KeyPath, order: ConclusionOrder, edge: EdgeDep) -> Response:
+def conclude_alert(alert: fields.KeyPath, order: ConclusionOrder, edge: EdgeDep) -> Response:
     """Settle an alert, once, by an auditor it does not speak of."""
 
     def shown(done: AuditAlert) -> AlertView:
@@ -291,7 +290,7 @@ class RecordingPage(BaseModel):
 def list_recordings(
     edge: ReadDep,
     standing: Annotated[Retention | None, Query(description="保存中、到期待销毁、保全中、已销毁")] = None,
-    ticket: Annotated[o.Number | None, Query(description="工单编号")] = None,
+    ticket: Annotated[fields.Number | None, Query(description="工单编号")] = None,
     after: KeyAbove = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RecordingPage:

@@ -12,7 +12,7 @@ from api import grants
 from api.acts import ACT_ROUTES, ActRoute, perform_act
 from api.problems import PROBLEMS, Problem, answer_to
 from api.wiring import Edge, EdgeDep, checked_key, expected_version, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.shapes import ActResult
 from workflow.errors import OrderInvalid, RuleBroken
 from workflow.vocabulary import Act
@@ -24,7 +24,7 @@ _ROUTES: Final = {route.act: route for route in ACT_ROUTES}
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern="^[!-~]+$")]
 
 
-class BatchItem(o.Order):
+class BatchItem(fields.Order):
     """One act on one ticket: what its own route would be sent."""
 
     number: Annotated[str, StringConstraints(pattern=r"^[0-9 \-]{15,25}$")]
@@ -38,7 +38,7 @@ class BatchItem(o.Order):
     )
 
 
-class Batch(o.Order):
+class Batch(fields.Order):
     """The acts, done one after the other; one that fails changes nothing for the others."""
 
     items: list[BatchItem] = Field(min_length=1, max_length=MOST)

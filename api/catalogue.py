@@ -10,7 +10,7 @@ from api.acts import NumberPath
 from api.problems import PROBLEMS
 from api.tickets import seen
 from api.wiring import EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.desks import catalogue, suggestions
 from hotline.desks.catalogue import Duty, Wanted
 from hotline.organisation import OrgUnit
@@ -59,10 +59,10 @@ class DutyQuery(BaseModel):
 
     category: str | None = Field(default=None, pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
     area: str | None = Field(default=None, pattern=r"^[0-9]{2,12}$", description="行政区划代码，含下级")
-    unit: o.Code | None = Field(default=None, description="牵头单位代码")
+    unit: fields.Code | None = Field(default=None, description="牵头单位代码")
     platform: str | None = Field(default=None, pattern=r"^[0-9]{2}$")
     history: bool = Field(default=False, description="包括已停用和被替代的版本")
-    at: o.Instant | None = Field(default=None, description="只列当时有效的版本")
+    at: fields.Instant | None = Field(default=None, description="只列当时有效的版本")
     offset: int = Field(default=0, ge=0, le=100_000)
     limit: int = Field(default=100, ge=1, le=500)
 
@@ -107,7 +107,7 @@ class Suggestions(BaseModel):
     items: list[SuggestionView]
 
 
-class NoOrder(o.Order):
+class NoOrder(fields.Order):
     """Nothing to say."""
 
 
@@ -173,7 +173,7 @@ def put_duty(order: catalogue.DutyOrder, edge: EdgeDep) -> Response:
     response_model=CatalogueDutyView,
     openapi_extra=with_example({}),
 )
-def close_duty(entry: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def close_duty(entry: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """From now on the row counts no more; it stays readable."""
     return edge.perform(
         order,
@@ -220,7 +220,7 @@ def _text(content: bytes) -> str:
         raise OrderInvalid("文件超过 4 MB 的上限。", field="file")
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return o.keepable(content.decode(encoding))
+            return fields.keepable(content.decode(encoding))
         except ValueError:
             continue
     raise OrderInvalid("文件不是 UTF-8 或 GB 18030 编码的文本。", field="file")

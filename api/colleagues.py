@@ -9,7 +9,7 @@ from api.lookups import Limit
 from api.names import MOST_TYPED, Named, found
 from api.problems import PROBLEMS
 from api.wiring import ReadDep
-from hotline.orders import Code
+from hotline.fields import Code
 from hotline.people import personnel
 from workflow.vocabulary import Role
 

@@ -13,7 +13,7 @@ from hotline.assessing import entered
 from hotline.assessing.entered import EnterPointsOrder
 from hotline.assessing.exclusions import DecisionOrder
 from hotline.assessing.tables import EnteredPoints
-from hotline.orders import KeyPath
+from hotline.fields import KeyPath
 from hotline.organisation import Platform
 
 router = APIRouter(prefix="/api/v1/entered-points", tags=["考核"], responses=PROBLEMS)

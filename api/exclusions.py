@@ -13,8 +13,8 @@ from hotline.assessing import exclusions, samples
 from hotline.assessing.exclusions import DecisionOrder, ExcludeOrder, RevokeOrder
 from hotline.assessing.samples import FindingOrder, SampleOrder
 from hotline.assessing.tables import AccuracySample, Exclusion, SampledTicket
+from hotline.fields import KeyPath
 from hotline.models import Clock, Ticket
-from hotline.orders import KeyPath
 from hotline.organisation import OrgUnit, Platform
 from workflow.vocabulary import ClockKind
 

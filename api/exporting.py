@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
+from hotline import fields
 from hotline import orders as o
 from hotline.auditing.trail import ExportRequest
 from hotline.exporting import exports
@@ -118,7 +119,7 @@ def list_exports(
     response_model=ExportView,
     responses=PROBLEMS,
 )
-def get_export(export: o.KeyPath, edge: ReadDep) -> ExportView:
+def get_export(export: fields.KeyPath, edge: ReadDep) -> ExportView:
     """One request, as it stands."""
     return _view(edge, exports.found(edge.session, edge.actor, export))
 
@@ -131,7 +132,7 @@ def get_export(export: o.KeyPath, edge: ReadDep) -> ExportView:
     response_model=ExportView,
     responses=PROBLEMS,
 )
-def approve_export(export: o.KeyPath, order: exports.ApprovalOrder, edge: EdgeDep) -> Response:
+def approve_export(export: fields.KeyPath, order: exports.ApprovalOrder, edge: EdgeDep) -> Response:
     """Approve another person's request: the file is made, large ones in the background."""
     return edge.perform(
         order, lambda desk: exports.approve(desk, export, order), lambda done: _view(edge, done)
@@ -146,7 +147,7 @@ def approve_export(export: o.KeyPath, order: exports.ApprovalOrder, edge: EdgeDe
     response_model=ExportView,
     responses=PROBLEMS,
 )
-def refuse_export(export: o.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Response:
+def refuse_export(export: fields.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Response:
     """Refuse another person's request, with a reason."""
     return edge.perform(
         order, lambda desk: exports.refuse(desk, export, order.reason), lambda done: _view(edge, done)
@@ -163,7 +164,7 @@ def refuse_export(export: o.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Res
         200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}, "description": "文件内容"},
     },
 )
-def download_export(export: o.KeyPath, edge: ReadDep) -> Response:
+def download_export(export: fields.KeyPath, edge: ReadDep) -> Response:
     """The file, for its asker only, until it expires; every download is recorded."""
     row, content = exports.download(edge.desk(), export)
     edge.session.commit()

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, LaggingDep, ReadDep, with_example
+from hotline.fields import KeyPath, Order
 from hotline.hotspots import runs, seasons
 from hotline.hotspots.runs import HotspotOrder
 from hotline.hotspots.tables import Hotspot, HotspotRun
-from hotline.orders import KeyPath, Order
 from hotline.organisation import Platform
 from hotline.shapes import TicketLine
 from workflow.deadlines import local_day

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.uploads import ALLOWED
 from knowledge_base import articles, exporting, files, importing, lifecycle
 from knowledge_base.differences import differences
@@ -69,7 +69,7 @@ class ArticleQuery(BaseModel):
         default=[], description="一个或多个状态，缺省为已发布；草稿仅维护者可见"
     )
     kind: ArticleKind | None = None
-    unit: o.Code | None = Field(default=None, description="承办单位代码")
+    unit: fields.Code | None = Field(default=None, description="承办单位代码")
     platform: str | None = Field(default=None, pattern=r"^[0-9]{2}$")
     category: str | None = Field(default=None, pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
     area: str | None = Field(default=None, pattern=r"^[0-9]{2,12}$", description="行政区划代码，含下级")
@@ -206,7 +206,7 @@ def read_article(name: str, edge: ReadDep) -> Response:
     openapi_extra=with_example(ARTICLE_EXAMPLE | {"change_note": "补充测温时限", "based_on": 1}),
     response_model=ArticleView,
 )
-def revise_article(article: o.KeyPath, order: ArticleOrder, edge: EdgeDep) -> Response:
+def revise_article(article: fields.KeyPath, order: ArticleOrder, edge: EdgeDep) -> Response:
     """A new version, as a draft; the old ones stay readable (art. 22). 412 if somebody saved a newer one meanwhile."""
     return edge.perform(
         order,
@@ -233,7 +233,7 @@ class History(BaseModel):
 @router.get(
     "/{article}/versions", summary="知识版本", operation_id="article_versions", response_model=History
 )
-def article_versions(article: o.KeyPath, edge: ReadDep) -> History:
+def article_versions(article: fields.KeyPath, edge: ReadDep) -> History:
     """Every version the actor may read."""
     found = _shelf(edge).history(article)
     if not found:
@@ -268,7 +268,7 @@ class DiffView(BaseModel):
 
 @router.get("/{article}/diff", summary="版本差异", operation_id="article_diff", response_model=DiffView)
 def article_diff(
-    article: o.KeyPath,
+    article: fields.KeyPath,
     edge: ReadDep,
     before: Annotated[int, Query(alias="from", ge=1, le=2**31 - 1, description="较早的版本号")],
     after: Annotated[int, Query(alias="to", ge=1, le=2**31 - 1, description="较晚的版本号")],
@@ -302,7 +302,7 @@ def _step_endpoint(step: KnowledgeStep) -> Callable[..., Response]:
 
     body: Any = Annotated[StepOrder, Body(default_factory=StepOrder)]
     endpoint.__annotations__ = {
-        "article": o.KeyPath,
+        "article": fields.KeyPath,
         "order": body,
         "edge": EdgeDep,
         "return": Response,
@@ -360,7 +360,7 @@ for _step in lifecycle.BY_ROUTE:
     response_model=KnowledgeFileView,
 )
 def attach_to_article(
-    article: o.KeyPath,
+    article: fields.KeyPath,
     version: Version,
     edge: EdgeDep,
     file: Annotated[UploadFile, File(description="文件；类型按内容判定")],
@@ -394,7 +394,9 @@ def _file_order(name: str | None) -> files.FileOrder:
     response_class=Response,
     responses={**PROBLEMS, 200: {"content": {kind: {} for kind in ALLOWED}, "description": "文件内容"}},
 )
-def download_of_article(article: o.KeyPath, version: Version, file: o.KeyPath, edge: ReadDep) -> Response:
+def download_of_article(
+    article: fields.KeyPath, version: Version, file: fields.KeyPath, edge: ReadDep
+) -> Response:
     """The file's bytes, always as a download, never interpreted by the browser as a page."""
     found, content = files.content_of_file(
         edge.session, edge.actor, edge.runtime.office.blobs, article, version, file

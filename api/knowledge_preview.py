@@ -5,7 +5,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, with_example
-from hotline.orders import Demanded, Order
+from hotline.fields import Demanded, Order
 from knowledge_base import rendering
 from knowledge_base.orders import Guide
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from api.hotspots import KeyPage
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep, with_example
+from hotline.fields import KeyPath
 from hotline.letters import issuing, printing
 from hotline.letters.issuing import Issued, LettersOrder
 from hotline.letters.tables import Letter
-from hotline.orders import KeyPath
 from workflow.vocabulary import AuditKind, ReminderForm
 
 router = APIRouter(prefix="/api/v1/letters", tags=["督办"], responses=PROBLEMS)

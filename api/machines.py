@@ -13,10 +13,10 @@ from api import shield
 from api.problems import PROBLEMS, respond
 from api.session import NO_CREDENTIALS, NO_STORE
 from api.wiring import Edge, EdgeDep, ReadDep, VisitDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.orders import Whole
+from hotline.fields import Whole
 from hotline.organisation import AccessToken, OrgUnit, Platform
 from hotline.people import clients, personnel
 from hotline.people.clients import ClientRefused
@@ -32,7 +32,7 @@ ClientName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._\-]{2,
 NamePath = Annotated[
     str, Path(pattern=r"^[a-z0-9][a-z0-9._\-]{2,59}$", description="客户端标识", examples=["xn-rsj-system"])
 ]
-Label = Annotated[o.Line, StringConstraints(max_length=100)]
+Label = Annotated[fields.Line, StringConstraints(max_length=100)]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=20)]
 
 
@@ -66,38 +66,42 @@ class ClientWithSecret(ClientView):
     client_secret: str
 
 
-class CreateClient(o.Order):
+class CreateClient(fields.Order):
     """新增接口客户端: of a unit (承办经办人) or of a platform (agents, dispatchers, reviewers, callback, editors)."""
 
     name: ClientName = Field(title="客户端名称")
     label: Label = Field(title="用途")
-    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
-    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
+    platform: fields.Code | None = Field(
+        default=None, title="所属平台", json_schema_extra=fields.pick("platform")
+    )
+    unit: fields.Code | None = Field(
+        default=None, title="所属承办单位", json_schema_extra=fields.pick("unit")
+    )
     roles: Annotated[list[Role], Field(min_length=1, max_length=10)] = Field(
-        title="角色", json_schema_extra=o.offer(role.value for role in Role if role in STAFF)
+        title="角色", json_schema_extra=fields.offer(role.value for role in Role if role in STAFF)
     )
     scopes: Scopes = Field(title="权限范围")
 
 
-class RotateSecret(o.Order):
+class RotateSecret(fields.Order):
     """更换密钥; the old one stays good for the overlap."""
 
     overlap_hours: Whole = Field(title="旧密钥继续有效（小时）", default=24, ge=0, le=168)
 
 
-class NoOrder(o.Order):
+class NoOrder(fields.Order):
     """Nothing to say."""
 
 
-class IssueToken(o.Order):
+class IssueToken(fields.Order):
     """签发个人令牌."""
 
     label: Label = Field(title="用途")
     scopes: Scopes = Field(title="权限范围")
     days: Whole = Field(title="有效天数", default=90, ge=1, le=365, description="有效天数")
-    login: o.Code | None = Field(
+    login: fields.Code | None = Field(
         title="为谁签发（登录名）",
-        json_schema_extra=o.pick("person"),
+        json_schema_extra=fields.pick("person"),
         default=None,
         description="为他人签发时的登录名（管理员）",
     )
@@ -309,7 +313,7 @@ def _whose(edge: Edge | Desk, login: str | None, *, issuing: bool = False) -> Fo
 
 @router.get("/tokens", summary="个人令牌", operation_id="list_tokens", response_model=list[PersonalToken])
 def list_tokens(
-    edge: ReadDep, login: Annotated[o.Code | None, Query(description="他人的登录名（管理员）")] = None
+    edge: ReadDep, login: Annotated[fields.Code | None, Query(description="他人的登录名（管理员）")] = None
 ) -> list[PersonalToken]:
     """One's own tokens in force, newest first; an administrator may ask for another's."""
     found = _whose(edge, login)
@@ -360,10 +364,10 @@ def issue_token(order: IssueToken, edge: EdgeDep) -> Response:
     openapi_extra=with_example({}),
 )
 def revoke_token(
-    token: Annotated[o.KeyPath, Path()],
+    token: Annotated[fields.KeyPath, Path()],
     order: NoOrder,
     edge: EdgeDep,
-    login: Annotated[o.Code | None, Query(description="他人的登录名（管理员）")] = None,
+    login: Annotated[fields.Code | None, Query(description="他人的登录名（管理员）")] = None,
 ) -> Response:
     """It is worth nothing from now on."""
 

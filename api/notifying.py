@@ -24,7 +24,7 @@ from api.wiring import (
     refuse_unknown_query,
     with_example,
 )
-from hotline import orders as o
+from hotline import fields
 from hotline.access import Actor
 from hotline.case import Desk
 from hotline.exchange.envelopes import CATALOGUE
@@ -38,11 +38,11 @@ from workflow.vocabulary import Means, NoticeState
 
 router = APIRouter(prefix="/api/v1", tags=["通知"], responses=PROBLEMS)
 
-Label = Annotated[o.Line, StringConstraints(max_length=100)]
+Label = Annotated[fields.Line, StringConstraints(max_length=100)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
 Kinds = Annotated[
     list[Kind],
-    Field(max_length=100, description="通知类型；空为常用的", json_schema_extra=o.pick("notice_kind")),
+    Field(max_length=100, description="通知类型；空为常用的", json_schema_extra=fields.pick("notice_kind")),
 ]
 Address = Annotated[
     str,
@@ -141,16 +141,18 @@ class NotifyingView(BaseModel):
     kinds: list[KindView]
 
 
-class AddContact(o.Order):
+class AddContact(fields.Order):
     """新增联系人: of a unit or of a platform; a unit's lead for the own unit."""
 
-    unit: o.Code | None = Field(default=None, title="承办单位", json_schema_extra=o.pick("unit"))
-    platform: o.Code | None = Field(default=None, title="平台", json_schema_extra=o.pick("platform"))
-    person: o.Line | None = Field(
+    unit: fields.Code | None = Field(default=None, title="承办单位", json_schema_extra=fields.pick("unit"))
+    platform: fields.Code | None = Field(
+        default=None, title="平台", json_schema_extra=fields.pick("platform")
+    )
+    person: fields.Line | None = Field(
         default=None,
         title="人员",
         description="人员登录名；不是本系统人员的留空",
-        json_schema_extra=o.pick("person"),
+        json_schema_extra=fields.pick("person"),
     )
     label: Label = Field(title="名称", examples=["值班室"])
     means: Means = Field(title="方式")
@@ -158,7 +160,7 @@ class AddContact(o.Order):
     kinds: Kinds = Field(title="通知类型", default=[])
 
 
-class ChangeContact(o.Order):
+class ChangeContact(fields.Order):
     """变更: what is left out stays."""
 
     label: Label | None = Field(default=None, title="名称")
@@ -167,11 +169,11 @@ class ChangeContact(o.Order):
     active: bool | None = Field(default=None, title="启用")
 
 
-class NoOrder(o.Order):
+class NoOrder(fields.Order):
     """Nothing to say."""
 
 
-class ReportOrder(o.Order):
+class ReportOrder(fields.Order):
     """状态报告 of one text."""
 
     id: ReportId = Field(description="送交短信时的 id", examples=["ntf-1024-1772413800-1"])
@@ -179,7 +181,7 @@ class ReportOrder(o.Order):
     code: ReportCode | None = Field(default=None, description="运营商的状态码", examples=["DELIVRD"])
 
 
-class ReportsOrder(o.Order):
+class ReportsOrder(fields.Order):
     """状态报告, many at once."""
 
     reports: list[ReportOrder] = Field(min_length=1, max_length=500)
@@ -271,7 +273,7 @@ def add_contact(order: AddContact, edge: EdgeDep) -> Response:
     response_model=ContactView,
     openapi_extra=with_example({"kinds": ["ticket.dispatched"], "active": True}),
 )
-def change_contact(contact: o.KeyPath, order: ChangeContact, edge: EdgeDep) -> Response:
+def change_contact(contact: fields.KeyPath, order: ChangeContact, edge: EdgeDep) -> Response:
     """Another name, address or set of kinds; on or off. What is left out stays."""
     return edge.perform(
         order,
@@ -294,7 +296,7 @@ def change_contact(contact: o.KeyPath, order: ChangeContact, edge: EdgeDep) -> R
     response_model=ContactView,
     openapi_extra=with_example({}),
 )
-def remove_contact(contact: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def remove_contact(contact: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """The address is destroyed; what the contact was told stays on record."""
     return edge.perform(order, lambda desk: contacts.remove(desk, contact), _contact)
 
@@ -307,7 +309,7 @@ def remove_contact(contact: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Respons
     response_model=NotificationView,
     openapi_extra=with_example({}),
 )
-def test_contact(contact: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def test_contact(contact: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """A test message is sent; how it went is read at `/notifications/{id}`."""
     signature = edge.runtime.settings.sms_signature
     return edge.perform(
@@ -393,7 +395,7 @@ def list_notifications(query: Annotated[NotificationQuery, Query()], edge: ReadD
     operation_id="read_notification",
     response_model=NotificationView,
 )
-def read_notification(notification: o.KeyPath, edge: ReadDep) -> NotificationView:
+def read_notification(notification: fields.KeyPath, edge: ReadDep) -> NotificationView:
     """One notice with every attempt."""
     return _notification(records.one(edge.desk(), notification))
 
@@ -406,7 +408,7 @@ def read_notification(notification: o.KeyPath, edge: ReadDep) -> NotificationVie
     response_model=NotificationView,
     openapi_extra=with_example({}),
 )
-def retry_notification(notification: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def retry_notification(notification: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """What failed or was given up is tried anew, to the contact's address of today."""
     return edge.perform(order, lambda desk: records.retry(desk, notification), _notification, status=202)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.people import personnel
 from hotline.people.personnel import Found
 from workflow.vocabulary import STAFF, Role
@@ -19,11 +19,11 @@ Login = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{1,
 LoginPath = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,39}$", description="登录名", examples=["xn-agent01"])
 ]
-Name = Annotated[o.Line, StringConstraints(max_length=60)]
+Name = Annotated[fields.Line, StringConstraints(max_length=60)]
 Shift = Annotated[
     str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")
 ]
-OF_STAFF: Final = o.offer(role.value for role in Role if role in STAFF)
+OF_STAFF: Final = fields.offer(role.value for role in Role if role in STAFF)
 Roles = Annotated[list[Role], Field(min_length=1, max_length=10, json_schema_extra=OF_STAFF)]
 
 
@@ -73,52 +73,60 @@ class Transferred(BaseModel):
     left: int
 
 
-class CreatePerson(o.Order):
+class CreatePerson(fields.Order):
     """新增人员: of a platform or of a unit, not of both."""
 
     login: Login = Field(title="登录名")
     name: Name = Field(title="姓名")
-    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
-    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
+    platform: fields.Code | None = Field(
+        default=None, title="所属平台", json_schema_extra=fields.pick("platform")
+    )
+    unit: fields.Code | None = Field(
+        default=None, title="所属承办单位", json_schema_extra=fields.pick("unit")
+    )
     roles: Roles = Field(title="角色")
     shift: Shift | None = Field(title="班次", default=None, description="班次，如 08:00-20:00（北京时间）")
 
 
-class ChangePerson(o.Order):
+class ChangePerson(fields.Order):
     """变更: what is left out stays; `shift` null is the usual hours."""
 
     name: Name | None = Field(default=None, title="姓名")
     shift: Shift | None = Field(default=None, title="班次")
-    platform: o.Code | None = Field(default=None, title="所属平台", json_schema_extra=o.pick("platform"))
-    unit: o.Code | None = Field(default=None, title="所属承办单位", json_schema_extra=o.pick("unit"))
+    platform: fields.Code | None = Field(
+        default=None, title="所属平台", json_schema_extra=fields.pick("platform")
+    )
+    unit: fields.Code | None = Field(
+        default=None, title="所属承办单位", json_schema_extra=fields.pick("unit")
+    )
 
 
-class GrantRoles(o.Order):
+class GrantRoles(fields.Order):
     """授权: all the roles from now on."""
 
     roles: Roles = Field(title="角色")
 
 
-class Because(o.Order):
+class Because(fields.Order):
     """Why."""
 
-    reason: o.Line = Field(title="理由")
+    reason: fields.Line = Field(title="理由")
 
 
-class Disable(o.Order):
+class Disable(fields.Order):
     """停用; `transfer_to` takes the leaver's tickets over."""
 
-    reason: o.Line = Field(title="理由")
+    reason: fields.Line = Field(title="理由")
     transfer_to: Login | None = Field(
-        default=None, title="其首接工单移交给", json_schema_extra=o.pick("agent")
+        default=None, title="其首接工单移交给", json_schema_extra=fields.pick("agent")
     )
 
 
-class Transfer(o.Order):
+class Transfer(fields.Order):
     """移交首接: to another agent of the platform."""
 
-    to: Login = Field(title="移交给", json_schema_extra=o.pick("agent"))
-    reason: o.Line = Field(title="理由")
+    to: Login = Field(title="移交给", json_schema_extra=fields.pick("agent"))
+    reason: fields.Line = Field(title="理由")
 
 
 class PeopleQuery(BaseModel):
@@ -126,10 +134,10 @@ class PeopleQuery(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    platform: o.Code | None = None
-    unit: o.Code | None = None
+    platform: fields.Code | None = None
+    unit: fields.Code | None = None
     role: Role | None = None
-    text: o.Line | None = Field(default=None, description="登录名或姓名包含的文字")
+    text: fields.Line | None = Field(default=None, description="登录名或姓名包含的文字")
     active: bool | None = None
     cursor: int = Field(default=0, ge=0, le=2**62)
     limit: int = Field(default=50, ge=1, le=200)

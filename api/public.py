@@ -25,7 +25,7 @@ from api.wiring import (
     refuse_unknown_query,
     with_example,
 )
-from hotline import orders as o
+from hotline import fields
 from hotline.desks import citizen_page
 from hotline.desks.tables import Evaluation
 from hotline.models import Ticket
@@ -125,7 +125,7 @@ class Said(BaseModel):
     message: str
 
 
-class LinkOrder(o.Order):
+class LinkOrder(fields.Order):
     """查询链接: read it, or replace one that fell into wrong hands."""
 
     renew: bool = Field(default=False, description="换新链接，原链接随即失效")

@@ -10,8 +10,7 @@ from api import grants
 from api.problems import PROBLEMS, Problem
 from api.wiring import EdgeDep, ReadDep, with_example
 from calendar_cn.arrangements import parse_arrangement
-from hotline import notices
-from hotline import orders as o
+from hotline import fields, notices
 from hotline.case import Desk
 from hotline.exchange.envelopes import CATALOGUE, kinds_for
 from hotline.notifying.wording import kinds_to_choose
@@ -179,7 +178,7 @@ class DueView(BaseModel):
 def due(
     edge: ReadDep,
     matter: Matter,
-    dispatched: o.Instant,
+    dispatched: fields.Instant,
     complex: Annotated[bool, Query(description="按复杂事项")] = False,  # noqa: A002 - the order's own word
 ) -> DueView:
     """The reply limit of a matter dispatched at an instant, each day explained (art. 14(4))."""
@@ -279,10 +278,10 @@ def load_notice(
     )
 
 
-class LocalDays(o.Order):
+class LocalDays(fields.Order):
     """A platform's own days off: each day with its reason; they replace those set before."""
 
-    days: dict[date, o.Line] = Field(max_length=100, examples=[{"2026-07-06": "自治州成立纪念日"}])
+    days: dict[date, fields.Line] = Field(max_length=100, examples=[{"2026-07-06": "自治州成立纪念日"}])
 
 
 @router.post(

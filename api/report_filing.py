@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline.orders import Code, KeyPath, Order
+from hotline.fields import Code, KeyPath, Order
 from hotline.organisation import Platform
 from hotline.reporting import cases, filing
 from hotline.reporting.filing import CoverOrder, DraftReportOrder, RestateOrder, StrikeOrder, ViewOrder

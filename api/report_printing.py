@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.problems import PROBLEMS
 from api.wiring import ReadDep
-from hotline.orders import KeyPath
+from hotline.fields import KeyPath
 from hotline.printing.fonts import chinese_fonts
 from hotline.reporting import filing, printing
 from workflow.vocabulary import AuditKind

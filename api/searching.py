@@ -13,7 +13,7 @@ from sqlmodel import col
 from api.acts import NEW_TICKET_EXAMPLE
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.organisation import Platform
 from hotline.shapes import ActResult
 from hotline.views import Reader
@@ -94,7 +94,7 @@ def search_knowledge(
     edge: ReadDep,
     q: Annotated[str, Query(max_length=300, description="输入的文字，可以不完整；为空则列出最常用的")] = "",
     area: Annotated[str | None, Query(pattern=r"^[0-9]{2,12}$", description="行政区划代码")] = None,
-    unit: Annotated[o.Code | None, Query(description="承办单位代码")] = None,
+    unit: Annotated[fields.Code | None, Query(description="承办单位代码")] = None,
     category: Annotated[
         str | None, Query(pattern=r"^[0-9]{2,6}$", description="诉求分类代码，含下级")
     ] = None,
@@ -313,7 +313,7 @@ class PairView(BaseModel):
     openapi_extra=with_example({"remark": "适用对象不同，两条均保留。"}),
 )
 def settle_pair(
-    article: o.KeyPath, other: o.KeyPath, order: neighbours.SettlePair, edge: EdgeDep
+    article: fields.KeyPath, other: fields.KeyPath, order: neighbours.SettlePair, edge: EdgeDep
 ) -> Response:
     """Two articles were looked at and stay as they are, with the reason."""
     return edge.perform(

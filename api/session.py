@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 from api.problems import PROBLEMS
 from api.who import ForgedRequest, comes_from_elsewhere, cookie_of, drop_cookie, set_cookie
 from api.wiring import Edge, ReadDep, Visit, VisitDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.organisation import OrgUnit, Person, Platform
 from hotline.people import sessions, signing_in
 from hotline.people.identity import LoginSession
@@ -44,15 +44,15 @@ class SessionView(BaseModel):
     expires_at: datetime
 
 
-class SignIn(o.Order):
+class SignIn(fields.Order):
     """登录. The code only where one is bound; without it the session owes it."""
 
-    login: o.Line = Field(examples=["xn-agent01"])
+    login: fields.Line = Field(examples=["xn-agent01"])
     password: SecretStr = Field(min_length=1, max_length=200)
     code: str | None = Field(default=None, min_length=6, max_length=20, description="动态验证码或恢复码")
 
 
-class NewPassword(o.Order):
+class NewPassword(fields.Order):
     """修改口令."""
 
     current: SecretStr = Field(min_length=1, max_length=200)
@@ -63,13 +63,13 @@ class NewPassword(o.Order):
     )
 
 
-class Code(o.Order):
+class Code(fields.Order):
     """动态验证码, or a recovery code."""
 
     code: str = Field(min_length=6, max_length=20, examples=["123456"])
 
 
-class EnrolOrder(o.Order):
+class EnrolOrder(fields.Order):
     """绑定动态验证码; who has bound one already gives a code of it."""
 
     code: str | None = Field(default=None, min_length=6, max_length=20)

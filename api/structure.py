@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.organisation import OrgUnit, Platform
 from hotline.people import structure
 from workflow.errors import OrderInvalid
@@ -17,7 +17,7 @@ from workflow.vocabulary import Level, PlatformKind, UnitKind
 router = APIRouter(prefix="/api/v1", tags=["机构管理"], responses=PROBLEMS)
 
 AreaCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
-UnitName = Annotated[o.Line, StringConstraints(max_length=100)]
+UnitName = Annotated[fields.Line, StringConstraints(max_length=100)]
 PlatformCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")]
 
 
@@ -36,39 +36,41 @@ class UnitAsKept(BaseModel):
     active: bool
 
 
-class AddUnit(o.Order):
+class AddUnit(fields.Order):
     """新增承办单位."""
 
-    code: o.Code = Field(title="代码")
+    code: fields.Code = Field(title="代码")
     name: UnitName = Field(title="名称")
     level: Level = Field(title="层级")
     kind: UnitKind = Field(title="单位性质")
-    platform: o.Code = Field(title="所属平台", json_schema_extra=o.pick("platform"))
-    area: AreaCode = Field(title="行政区划", json_schema_extra=o.pick("area"))
+    platform: fields.Code = Field(title="所属平台", json_schema_extra=fields.pick("platform"))
+    area: AreaCode = Field(title="行政区划", json_schema_extra=fields.pick("area"))
     duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] = Field(default="", title="职责代码")
-    parent: o.Code | None = Field(
-        title="上级单位", json_schema_extra=o.pick("unit"), default=None, description="上级单位代码"
+    parent: fields.Code | None = Field(
+        title="上级单位", json_schema_extra=fields.pick("unit"), default=None, description="上级单位代码"
     )
-    in_charge: o.Code | None = Field(
+    in_charge: fields.Code | None = Field(
         title="业务主管部门",
-        json_schema_extra=o.pick("unit"),
+        json_schema_extra=fields.pick("unit"),
         default=None,
         description="业务主管部门代码（第十三条第（四）项）",
     )
 
 
-class ChangeUnit(o.Order):
+class ChangeUnit(fields.Order):
     """变更承办单位: what is left out stays."""
 
     name: UnitName | None = Field(default=None, title="名称")
     level: Level | None = Field(default=None, title="层级")
     kind: UnitKind | None = Field(default=None, title="单位性质")
-    area: AreaCode | None = Field(default=None, title="行政区划", json_schema_extra=o.pick("area"))
+    area: AreaCode | None = Field(default=None, title="行政区划", json_schema_extra=fields.pick("area"))
     duty: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,40}$")] | None = Field(
         default=None, title="职责代码"
     )
-    parent: o.Code | None = Field(default=None, title="上级单位", json_schema_extra=o.pick("unit"))
-    in_charge: o.Code | None = Field(default=None, title="业务主管部门", json_schema_extra=o.pick("unit"))
+    parent: fields.Code | None = Field(default=None, title="上级单位", json_schema_extra=fields.pick("unit"))
+    in_charge: fields.Code | None = Field(
+        default=None, title="业务主管部门", json_schema_extra=fields.pick("unit")
+    )
     active: bool | None = Field(
         title="启用", default=None, description="停用为 false；仍有在办工单的不能停用"
     )
@@ -86,7 +88,7 @@ class PlatformView(BaseModel):
     parent: str | None
 
 
-class AddPlatform(o.Order):
+class AddPlatform(fields.Order):
     """新增热线平台: a prefecture's, or a 双号并行 or 分中心 line beside one."""
 
     code: PlatformCode = Field(title="代码")
@@ -94,22 +96,24 @@ class AddPlatform(o.Order):
     short_name: UnitName = Field(title="简称")
     level: Level = Field(title="层级")
     kind: PlatformKind = Field(title="平台类型")
-    area: AreaCode = Field(title="行政区划", json_schema_extra=o.pick("area"))
-    parent: PlatformCode = Field(title="上级平台", json_schema_extra=o.pick("platform"))
+    area: AreaCode = Field(title="行政区划", json_schema_extra=fields.pick("area"))
+    parent: PlatformCode = Field(title="上级平台", json_schema_extra=fields.pick("platform"))
 
 
-class ChangePlatform(o.Order):
+class ChangePlatform(fields.Order):
     """变更热线平台."""
 
     name: UnitName | None = Field(default=None, title="名称")
     short_name: UnitName | None = Field(default=None, title="简称")
-    parent: PlatformCode | None = Field(default=None, title="上级平台", json_schema_extra=o.pick("platform"))
+    parent: PlatformCode | None = Field(
+        default=None, title="上级平台", json_schema_extra=fields.pick("platform")
+    )
 
 
 _CLEARABLE = frozenset({"parent", "in_charge"})
 
 
-def _given(order: o.Order, clearable: frozenset[str] = frozenset()) -> dict[str, object]:
+def _given(order: fields.Order, clearable: frozenset[str] = frozenset()) -> dict[str, object]:
     given = order.model_dump(exclude_unset=True)
     for name, value in given.items():
         if value is None and name not in clearable:
@@ -170,7 +174,7 @@ def add_unit(order: AddUnit, edge: EdgeDep) -> Response:
     openapi_extra=with_example({"name": "西宁市示例局", "active": True}),
 )
 def change_unit(
-    code: Annotated[o.Code, Path(description="单位代码", examples=["XN-ZJJ"])],
+    code: Annotated[fields.Code, Path(description="单位代码", examples=["XN-ZJJ"])],
     order: ChangeUnit,
     edge: EdgeDep,
 ) -> Response:

@@ -8,13 +8,13 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.case import Desk
 from hotline.exchange import dead_letters, subscriptions
 from hotline.exchange.dead_letters import Posted
 from hotline.exchange.envelopes import Envelope, envelope, id_of
 from hotline.exchange.tables import Subscription
-from hotline.orders import Whole
+from hotline.fields import Whole
 from hotline.organisation import OrgUnit, Platform
 from hotline.people import personnel
 from workflow.vocabulary import DeliveryState, SubscriptionState
@@ -29,11 +29,11 @@ Url = Annotated[
         examples=["https://unit.example.gov.cn/hotline"],
     ),
 ]
-Label = Annotated[o.Line, StringConstraints(max_length=100)]
+Label = Annotated[fields.Line, StringConstraints(max_length=100)]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,30}\.[a-z_]{1,30}$")]
 Kinds = Annotated[
     list[Kind],
-    Field(max_length=100, description="事件类型；空为全部", json_schema_extra=o.pick("event_kind")),
+    Field(max_length=100, description="事件类型；空为全部", json_schema_extra=fields.pick("event_kind")),
 ]
 Secret = Annotated[
     str,
@@ -113,18 +113,20 @@ class Replayed(BaseModel):
     count: int
 
 
-class AddSubscription(o.Order):
+class AddSubscription(fields.Order):
     """新增订阅: of a unit or of a platform; a unit's lead for the own unit."""
 
-    unit: o.Code | None = Field(default=None, title="承办单位", json_schema_extra=o.pick("unit"))
-    platform: o.Code | None = Field(default=None, title="平台", json_schema_extra=o.pick("platform"))
+    unit: fields.Code | None = Field(default=None, title="承办单位", json_schema_extra=fields.pick("unit"))
+    platform: fields.Code | None = Field(
+        default=None, title="平台", json_schema_extra=fields.pick("platform")
+    )
     label: Label = Field(title="名称")
     url: Url = Field(title="接收地址")
     types: Kinds = Field(title="事件类型", default=[])
     secret: Secret | None = Field(default=None, title="签名密钥")
 
 
-class ChangeSubscription(o.Order):
+class ChangeSubscription(fields.Order):
     """变更: what is left out stays."""
 
     label: Label | None = Field(default=None, title="名称")
@@ -132,28 +134,28 @@ class ChangeSubscription(o.Order):
     types: Kinds | None = Field(default=None, title="事件类型")
 
 
-class RotateSigning(o.Order):
+class RotateSigning(fields.Order):
     """更换密钥; for the overlap messages bear both signatures."""
 
     overlap_hours: Whole = Field(title="新旧密钥并用（小时）", default=24, ge=0, le=24 * 30)
     secret: Secret | None = Field(default=None, title="签名密钥")
 
 
-class TurnSubscription(o.Order):
+class TurnSubscription(fields.Order):
     """启用、暂停、停用."""
 
     state: SubscriptionState = Field(title="状态")
 
 
-class NoOrder(o.Order):
+class NoOrder(fields.Order):
     """Nothing to say."""
 
 
-class ReplayRange(o.Order):
+class ReplayRange(fields.Order):
     """重发一段时间的事件."""
 
-    since: o.Instant = Field(title="起")
-    until: o.Instant = Field(title="止")
+    since: fields.Instant = Field(title="起")
+    until: fields.Instant = Field(title="止")
     dead_only: bool = Field(
         title="只重发投递失败的",
         default=True,
@@ -247,7 +249,7 @@ def add_subscription(order: AddSubscription, edge: EdgeDep) -> Response:
     response_model=SubscriptionView,
     openapi_extra=with_example({"url": "https://unit.example.gov.cn/hotline/v2"}),
 )
-def change_subscription(subscription: o.KeyPath, order: ChangeSubscription, edge: EdgeDep) -> Response:
+def change_subscription(subscription: fields.KeyPath, order: ChangeSubscription, edge: EdgeDep) -> Response:
     """Another name, address or set of events; what is left out stays."""
     return edge.perform(
         order,
@@ -265,7 +267,7 @@ def change_subscription(subscription: o.KeyPath, order: ChangeSubscription, edge
     response_model=SubscriptionView,
     openapi_extra=with_example({"state": "paused"}),
 )
-def turn_subscription(subscription: o.KeyPath, order: TurnSubscription, edge: EdgeDep) -> Response:
+def turn_subscription(subscription: fields.KeyPath, order: TurnSubscription, edge: EdgeDep) -> Response:
     """What waits while it is paused goes out once it is active again; while it is disabled nothing is kept for it."""
     return edge.perform(
         order,
@@ -281,7 +283,7 @@ def turn_subscription(subscription: o.KeyPath, order: TurnSubscription, edge: Ed
     response_model=SubscriptionWithSecret,
     openapi_extra=with_example({"overlap_hours": 24}),
 )
-def rotate_subscription(subscription: o.KeyPath, order: RotateSigning, edge: EdgeDep) -> Response:
+def rotate_subscription(subscription: fields.KeyPath, order: RotateSigning, edge: EdgeDep) -> Response:
     """A new secret, told here and nowhere else; for the overlap every message bears both signatures."""
     return edge.perform(
         order,
@@ -301,7 +303,7 @@ def rotate_subscription(subscription: o.KeyPath, order: RotateSigning, edge: Edg
     response_model=DeliveryView,
     openapi_extra=with_example({}),
 )
-def test_subscription(subscription: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def test_subscription(subscription: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """An event about no ticket is sent; how it went is read at `/deliveries/{id}`."""
     return edge.perform(order, lambda desk: dead_letters.probe(desk, subscription), _delivery, status=202)
 
@@ -330,7 +332,7 @@ def _delivery(posted: Posted) -> DeliveryView:
     response_model=DeliveryPage,
 )
 def list_deliveries(
-    subscription: o.KeyPath, query: Annotated[DeliveryQuery, Query()], edge: ReadDep
+    subscription: fields.KeyPath, query: Annotated[DeliveryQuery, Query()], edge: ReadDep
 ) -> DeliveryPage:
     """What went out, newest first; `state=dead` lists what nobody tries any more."""
     found = dead_letters.listed(
@@ -346,7 +348,7 @@ def list_deliveries(
     operation_id="read_delivery",
     response_model=DeliveryWhole,
 )
-def read_delivery(delivery: o.KeyPath, edge: ReadDep) -> DeliveryWhole:
+def read_delivery(delivery: fields.KeyPath, edge: ReadDep) -> DeliveryWhole:
     """One delivery with every attempt and what is sent."""
     posted = dead_letters.one(edge.desk(), delivery)
     sent = envelope(posted.fact, edge.runtime.settings.public_url)
@@ -361,7 +363,7 @@ def read_delivery(delivery: o.KeyPath, edge: ReadDep) -> DeliveryWhole:
     response_model=DeliveryView,
     openapi_extra=with_example({}),
 )
-def replay_delivery(delivery: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def replay_delivery(delivery: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """The same event with the same id, behind what its ticket has waiting."""
     return edge.perform(order, lambda desk: dead_letters.replay(desk, delivery), _delivery, status=202)
 
@@ -376,7 +378,7 @@ def replay_delivery(delivery: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Respo
         {"since": "2026-03-02T00:00:00+08:00", "until": "2026-03-03T00:00:00+08:00", "dead_only": True}
     ),
 )
-def replay_range(subscription: o.KeyPath, order: ReplayRange, edge: EdgeDep) -> Response:
+def replay_range(subscription: fields.KeyPath, order: ReplayRange, edge: EdgeDep) -> Response:
     """What failed in that time, or everything; at most 10,000 events at once."""
     return edge.perform(
         order,

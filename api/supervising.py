@@ -10,8 +10,8 @@ from sqlmodel import col
 
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep, with_example
+from hotline import fields, supervision
 from hotline import orders as o
-from hotline import supervision
 from hotline.access import Actor
 from hotline.models import AccountabilityNotice, Reminder, Ticket
 from hotline.organisation import Emergency, OrgUnit, Platform
@@ -114,7 +114,7 @@ def list_notices(edge: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 50)
     openapi_extra=with_example({"reason": "已约谈责任人并整改，附整改说明。"}),
     response_model=NoticeView,
 )
-def answer_notice(notice: o.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Response:
+def answer_notice(notice: fields.KeyPath, order: o.ReasonOrder, edge: EdgeDep) -> Response:
     """The unit's answer to a notice, once (art. 35)."""
     return edge.perform(
         order,
@@ -168,6 +168,6 @@ def declare_emergency(order: o.EmergencyOrder, edge: EdgeDep) -> Response:
     operation_id="end_emergency",
     response_model=EmergencyView,
 )
-def end_emergency(emergency: o.KeyPath, edge: EdgeDep) -> Response:
+def end_emergency(emergency: fields.KeyPath, edge: EdgeDep) -> Response:
     """End an emergency before its time (art. 17)."""
     return edge.perform(None, lambda desk: supervision.end_emergency(desk, emergency), _emergency_view)

@@ -21,7 +21,7 @@ from api.wiring import (
     open_edge,
     with_example,
 )
-from hotline import orders as o
+from hotline import fields
 from hotline.access import Actor
 from hotline.auditing import audit
 from hotline.case import Desk
@@ -221,7 +221,7 @@ def add_peer(order: PeerOrder, edge: EdgeDep) -> Response:
     openapi_extra=with_example({"active": False}),
     response_model=PeerView,
 )
-def switch_peer(peer: o.KeyPath, order: PeerSwitch, edge: EdgeDep) -> Response:
+def switch_peer(peer: fields.KeyPath, order: PeerSwitch, edge: EdgeDep) -> Response:
     """Stop exchanging with an engine, or begin again."""
 
     def run(desk: Desk) -> Peer:

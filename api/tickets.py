@@ -14,7 +14,7 @@ from api.acts import NumberPath
 from api.direct import DirectRoute
 from api.problems import PROBLEMS
 from api.wiring import Edge, EdgeDep, ReadDep
-from hotline import aftercare, certificates, numbers
+from hotline import aftercare, certificates, fields, numbers
 from hotline import orders as o
 from hotline.access import visible_to
 from hotline.desks import worklists
@@ -181,7 +181,7 @@ def attach(
     edge: EdgeDep,
     file: Annotated[UploadFile, File(description="文件；类型按内容判定")],
     file_class: Annotated[FileClass, Form()] = FileClass.OTHER,
-    recorded_at: Annotated[o.Instant | None, Form(description="录音的通话时间")] = None,
+    recorded_at: Annotated[fields.Instant | None, Form(description="录音的通话时间")] = None,
     audience: Annotated[
         Audience | None,
         Form(description="承办单位是否可见；缺省为可见，举报和保密工单缺省为仅平台可见"),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import PROBLEMS
 from api.wiring import EdgeDep, ReadDep, with_example
-from hotline import orders as o
+from hotline import fields
 from hotline.desks import keeping, worklists
 from hotline.desks.tables import FormDraft, SavedFilter
 
@@ -74,7 +74,7 @@ class Discarded(BaseModel):
     discarded: bool
 
 
-class NoOrder(o.Order):
+class NoOrder(fields.Order):
     """Nothing to say."""
 
 
@@ -148,7 +148,7 @@ def save_filter(order: keeping.FilterOrder, edge: EdgeDep) -> Response:
     response_model=FilterView,
     openapi_extra=with_example(FILTER_EXAMPLE),
 )
-def change_filter(filter_id: o.KeyPath, order: keeping.FilterOrder, edge: EdgeDep) -> Response:
+def change_filter(filter_id: fields.KeyPath, order: keeping.FilterOrder, edge: EdgeDep) -> Response:
     """Another name and content for one of one's own."""
     return edge.perform(order, lambda desk: keeping.save_filter(desk, order, filter_id), _filter)
 
@@ -160,7 +160,7 @@ def change_filter(filter_id: o.KeyPath, order: keeping.FilterOrder, edge: EdgeDe
     response_model=FilterView,
     openapi_extra=with_example({}),
 )
-def remove_filter(filter_id: o.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
+def remove_filter(filter_id: fields.KeyPath, order: NoOrder, edge: EdgeDep) -> Response:
     """Gone for good; the answer is what it was."""
     return edge.perform(order, lambda desk: keeping.remove_filter(desk, filter_id), _filter)
 

@@ -10,6 +10,7 @@ from hotline import intake
 from hotline.case import Case, Desk, begin_episode
 from hotline.desk import act, take_up
 from hotline.extensions import move_clock
+from hotline.fields import instant
 from hotline.ledger import text_digest
 from hotline.models import Assignment, Clock, Reply, ReturnProposal, Review
 from hotline.orders import (
@@ -26,7 +27,6 @@ from hotline.orders import (
     ReviewPassOrder,
     SendBackOrder,
     SignOrder,
-    instant,
 )
 from hotline.privacy.concealment import conceal
 from hotline.units import Named, named, own_part, part_of, release, unit_by_code

@@ -15,6 +15,7 @@ from hotline.desk import act, newborn, take_up, take_up_id
 from hotline.desks import calls, text_search
 from hotline.desks.tables import Call, Likeness
 from hotline.exchange import outbox
+from hotline.fields import Order, instant
 from hotline.ledger import text_digest
 from hotline.models import Ticket
 from hotline.orders import (
@@ -23,11 +24,9 @@ from hotline.orders import (
     DecideOrder,
     Demand,
     MergeOrder,
-    Order,
     RefuseOrder,
     ReportUpOrder,
     TransferOrder,
-    instant,
 )
 from hotline.organisation import Area, CalendarVersion, Category, Platform
 from hotline.privacy.concealment import conceal, conceal_demand, concealed_reference, known_by

@@ -25,8 +25,8 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
 from hotline.desks import text_search
+from hotline.fields import Code, Instant, Line, Order
 from hotline.models import Assignment, Clock, Extension, ReturnProposal, Ticket
-from hotline.orders import Code, Instant, Line, Order
 from hotline.organisation import OrgUnit
 from hotline.queue_rows import Row, rows_of, running_duty
 from hotline.reference import area_prefix

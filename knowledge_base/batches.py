@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sqlmodel import Session
 
 from hotline.access import Actor
-from hotline.orders import Order, Prose
+from hotline.fields import Order, Prose
 from knowledge_base import articles, lifecycle
 from knowledge_base.feed import Key, VersionNumber
 from knowledge_base.orders import StepOrder

@@ -14,8 +14,9 @@ from hotline import aftercare, numbers
 from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Case, Desk, Office
+from hotline.fields import Prose, Whole
 from hotline.models import Assignment, Clock, Reply, Ticket
-from hotline.orders import KnowledgeOrder, Prose, Whole
+from hotline.orders import KnowledgeOrder
 from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import known_of
 from hotline.privacy.masking import mask_text

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.orders import Code, Demanded, Instant, Line, Prose, Whole
+from hotline.fields import Code, Demanded, Instant, Line, Prose, Whole
 from knowledge_base.articles import SYNCED, names_of, visible_articles
 from knowledge_base.models import Article, ArticleFile, ArticleVersion, KnowledgeChange
 from knowledge_base.orders import AreaCode, CategoryCode, Day, Title, Url

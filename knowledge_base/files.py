@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.orders import Line, Order
+from hotline.fields import Line, Order
 from hotline.recordings import lock_bytes
 from hotline.storage.blobs import BlobStore
 from hotline.uploads import file_name

@@ -17,8 +17,8 @@ from sqlmodel import Session, col
 
 from hotline import requests
 from hotline.access import Actor
+from hotline.fields import Order, keepable
 from hotline.ledger import text_digest
-from hotline.orders import Order, keepable
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.reference import area_prefix

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.orders import Line, Order, pick
+from hotline.fields import Line, Order, pick
 from knowledge_base import articles
 from knowledge_base.library import published
 from knowledge_base.models import Article, ArticlePair, ArticleUse, ArticleVersion, MissedSearch, SourceLink

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 
 from hotline.access import Actor
 from hotline.case import Desk
-from hotline.orders import Order, Prose
+from hotline.fields import Order, Prose
 from hotline.reference import area_prefix
 from knowledge_base import articles, comparing
 from knowledge_base.library import Library, published

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from hotline.orders import Code, Demanded, Line, Order, Prose, Whole, keepable, pick, says_something
+from hotline.fields import Code, Demanded, Line, Order, Prose, Whole, keepable, pick, says_something
 from workflow.vocabulary import ArticleKind, Relation
 
 Title = Annotated[

@@ -11,7 +11,7 @@ from hotline.access import Actor
 from hotline.case import Desk
 from hotline.exchange import outbox
 from hotline.exchange.wire import check_url
-from hotline.orders import Line, Order
+from hotline.fields import Line, Order
 from hotline.organisation import Platform
 from hotline.privacy.sealing import of_peer
 from knowledge_base.feed import PlatformCode

@@ -13,8 +13,8 @@ from hotline import numbers
 from hotline.access import Actor, visible_to
 from hotline.calendars import newest_version
 from hotline.case import Desk, Office
+from hotline.fields import Code, Line, Number, Order, Prose, pick
 from hotline.models import OutboxEvent, Ticket
-from hotline.orders import Code, Line, Number, Order, Prose, pick
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.units import unit_by_code

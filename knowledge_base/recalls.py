@@ -14,8 +14,8 @@ from hotline import batches
 from hotline.access import SYSTEM, Actor
 from hotline.case import Case, Desk, Office, record, tell, write
 from hotline.desk import take_up_id
+from hotline.fields import Line, Order, Prose, pick
 from hotline.models import Ticket
-from hotline.orders import Line, Order, Prose, pick
 from hotline.organisation import Platform
 from knowledge_base import articles, telling
 from knowledge_base.models import ArticleVersion, Recall, Telling

@@ -10,7 +10,8 @@ from sqlmodel import Session, col
 from hotline import intake
 from hotline.access import Actor
 from hotline.case import Case, Desk
-from hotline.orders import AnswerOrder, Demand, Line, Order
+from hotline.fields import Line, Order
+from hotline.orders import AnswerOrder, Demand
 from knowledge_base import articles, rendering
 from knowledge_base.models import Article, ArticleUse, ArticleVersion, Telling
 from workflow.deadlines import local_day

@@ -17,7 +17,7 @@ from hotline.auditing import chain
 from hotline.auditing.frozen import following
 from hotline.calendars import newest_version
 from hotline.case import Desk
-from hotline.orders import Line, Order, Prose
+from hotline.fields import Line, Order, Prose
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.reporting import refresh

@@ -13,7 +13,7 @@ from hotline.assessing.systems import ENTERED, Item, check_over, in_force, own_p
 from hotline.assessing.tables import EnteredPoints
 from hotline.auditing import audit
 from hotline.case import Desk
-from hotline.orders import Line, Order, Prose
+from hotline.fields import Line, Order, Prose
 from hotline.organisation import OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.reporting.filing import IllegalStep

@@ -12,8 +12,8 @@ from hotline.assessing.tables import Exclusion
 from hotline.calendars import newest_version
 from hotline.case import Case, Desk, record, write
 from hotline.desk import take_up, take_up_id
+from hotline.fields import KeyPath, Number, Order, Prose
 from hotline.models import Clock
-from hotline.orders import KeyPath, Number, Order, Prose
 from hotline.privacy.masking import mask_text
 from hotline.reporting.filing import IllegalStep
 from hotline.reporting.tables import Waiting

@@ -13,7 +13,7 @@ from hotline.access import Actor
 from hotline.assessing.systems import check_over, own_platform
 from hotline.assessing.tables import AccuracySample, SampledTicket
 from hotline.case import Desk
-from hotline.orders import Order, Prose, Whole
+from hotline.fields import Order, Prose, Whole
 from hotline.privacy.masking import mask_text
 from hotline.reporting.filing import IllegalStep
 from hotline.reporting.periods import PATTERN, parse

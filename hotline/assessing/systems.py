@@ -15,7 +15,7 @@ from hotline.access import Actor
 from hotline.assessing.scoring import Curve
 from hotline.assessing.tables import IndicatorSystem
 from hotline.case import Desk
-from hotline.orders import Line, Order, Prose, Whole
+from hotline.fields import Line, Order, Prose, Whole
 from hotline.organisation import Platform
 from hotline.privacy.masking import mask_text
 from hotline.reporting.indicators import BY_KEY

@@ -11,6 +11,7 @@ from hotline.demo.contacts import CRISES, OTHER_HOTLINES, REFUSED, TRANSFERRED
 from hotline.demo.corpus import Saying
 from hotline.demo.life import Life, Story
 from hotline.demo.plan import Fate
+from hotline.fields import Order
 from hotline.orders import (
     AcceptOrder,
     AnswerOrder,
@@ -18,7 +19,6 @@ from hotline.orders import (
     DecideOrder,
     HandOverOrder,
     MergeOrder,
-    Order,
     ReasonOrder,
     RefuseOrder,
     RegisterOrder,

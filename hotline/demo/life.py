@@ -19,8 +19,9 @@ from hotline.demo.organisation import PROVINCE, Hotline, Unit
 from hotline.demo.pace import Pace
 from hotline.demo.plan import Declared, Visit
 from hotline.demo.shelf import Shelf
+from hotline.fields import Order
 from hotline.models import Clock
-from hotline.orders import Caller, Demand, Order, ReasonOrder
+from hotline.orders import Caller, Demand, ReasonOrder
 from workflow.vocabulary import Act, Channel, ClockKind, Matter, Role, State
 
 Story = Iterator[datetime]

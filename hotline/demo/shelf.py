@@ -11,7 +11,8 @@ from hotline import aftercare, intake
 from hotline.case import Case, Desk, Office
 from hotline.demo.corpus import Saying
 from hotline.demo.organisation import Hotline
-from hotline.orders import AnswerOrder, Demand, KnowledgeOrder, Order
+from hotline.fields import Order
+from hotline.orders import AnswerOrder, Demand, KnowledgeOrder
 from workflow.vocabulary import Act, KnowledgeOutcome
 
 

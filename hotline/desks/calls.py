@@ -19,8 +19,9 @@ from hotline.auditing import audit
 from hotline.case import Desk
 from hotline.desks.tables import Call, Seat
 from hotline.exchange import outbox
+from hotline.fields import Code, Instant, Line, Order, Phone
 from hotline.models import OutboxEvent, Ticket
-from hotline.orders import Code, Demand, Instant, Line, Order, Phone
+from hotline.orders import Demand
 from hotline.organisation import Person
 from hotline.privacy.concealment import concealed_reference
 from hotline.privacy.masking import Known

@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 from hotline.access import Actor
 from hotline.case import Desk
 from hotline.desks.tables import CatalogueEntry
-from hotline.orders import Code, Order, Prose, pick
+from hotline.fields import Code, Order, Prose, pick
 from hotline.organisation import Area, Category, OrgUnit, Platform
 from hotline.reference import area_prefix
 from hotline.units import unit_by_code

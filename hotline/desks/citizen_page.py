@@ -23,10 +23,11 @@ from hotline.case import Case, Desk, record, tell, write
 from hotline.desk import take_up
 from hotline.desks.tables import Appeal, CitizenLink, Evaluation
 from hotline.exchange import outbox
+from hotline.fields import Order, Prose
 from hotline.ledger import entries_of
 from hotline.models import Assignment, Clock, LedgerEntry, Reply, Ticket
 from hotline.numbers import spoken
-from hotline.orders import CallbackOrder, Caller, Demand, Order, Prose, RegisterOrder
+from hotline.orders import CallbackOrder, Caller, Demand, RegisterOrder
 from hotline.organisation import OrgUnit
 from hotline.privacy.concealment import conceal, known_of
 from hotline.privacy.masking import mask_text

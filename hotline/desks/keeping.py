@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 from hotline.case import Desk
 from hotline.desks import worklists
 from hotline.desks.tables import FormDraft, SavedFilter
-from hotline.orders import Order, keepable, says_something
+from hotline.fields import Order, keepable, says_something
 from hotline.privacy.sealing import of_form_draft
 from hotline.queues import FilterWords
 from workflow.errors import AccessRefused, LimitExceeded, NotFound, VersionConflict

@@ -20,8 +20,8 @@ from hotline.desks import calls
 from hotline.desks.grams import SPANS, Sample, blocks, grams
 from hotline.desks.tables import Likeness
 from hotline.desks.text_search import by_index, note
+from hotline.fields import KeyPath, Order, keepable
 from hotline.models import Ticket
-from hotline.orders import KeyPath, Order, keepable
 from hotline.queue_rows import Row, rows_of
 from hotline.reference import area_prefix
 from workflow.errors import AccessRefused, OrderInvalid

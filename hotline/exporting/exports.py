@@ -17,8 +17,8 @@ from hotline.auditing.trail import ExportRequest
 from hotline.case import Desk, Office
 from hotline.exporting.files import Watermark, write
 from hotline.exporting.rows import Rows
+from hotline.fields import Line, Order, Prose, Whole
 from hotline.models import Ticket
-from hotline.orders import Line, Order, Prose, Whole
 from hotline.organisation import AccessToken, OrgUnit, Person
 from hotline.people.accounts import actor_for
 from hotline.people.identity import MachineClient

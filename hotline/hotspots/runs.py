@@ -11,10 +11,10 @@ from sqlmodel import Session, col
 from hotline.access import SYSTEM, Actor, visible_to
 from hotline.batches import among
 from hotline.case import Desk, Office
+from hotline.fields import Order
 from hotline.hotspots.analysis import Window, analyse, window_of
 from hotline.hotspots.tables import Hotspot, HotspotRun
 from hotline.models import Ticket
-from hotline.orders import Order
 from hotline.organisation import Platform
 from hotline.queue_rows import Row, rows_of
 from workflow.deadlines import local_day

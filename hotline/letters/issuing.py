@@ -15,9 +15,9 @@ from hotline.calendars import newest_version
 from hotline.case import Case, Desk
 from hotline.clocks import stamp_lapses
 from hotline.desk import act
+from hotline.fields import Number, Order, Prose
 from hotline.letters.tables import Letter
 from hotline.models import Assignment, Clock, Reminder, Ticket
-from hotline.orders import Number, Order, Prose
 from hotline.organisation import Category, OrgUnit, Platform
 from hotline.privacy.masking import mask_text
 from hotline.queues import FilterWords, filters_of, matching

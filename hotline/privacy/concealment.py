@@ -17,8 +17,9 @@ from hotline.access import Actor, caller_is_sealed
 from hotline.auditing.trail import Original
 from hotline.case import Case, Desk
 from hotline.desks import text_search
+from hotline.fields import Order
 from hotline.models import Ticket
-from hotline.orders import Caller, Demand, Order
+from hotline.orders import Caller, Demand
 from hotline.privacy.masking import NOBODY, Known, Masker, mask_text
 from hotline.privacy.sealing import SealBroken, Sealer, of_caller, of_original
 from workflow.vocabulary import Matter

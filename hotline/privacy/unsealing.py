@@ -12,8 +12,8 @@ from hotline.access import Actor, caller_is_sealed, found_by_caller, is_first_re
 from hotline.auditing import alerts, audit
 from hotline.auditing.trail import Unsealing
 from hotline.case import Desk
+from hotline.fields import Order, Phone, Prose, Whole
 from hotline.models import Assignment, Ticket
-from hotline.orders import Order, Phone, Prose, Whole
 from hotline.privacy.concealment import known_of, original_of
 from hotline.privacy.masking import mask_text
 from hotline.privacy.sealing import of_caller

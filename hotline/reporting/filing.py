@@ -18,8 +18,8 @@ from hotline.auditing import chain
 from hotline.auditing.frozen import following
 from hotline.case import Desk
 from hotline.exchange import outbox
+from hotline.fields import KeyPath, Line, Order, Prose, keepable, says_something
 from hotline.models import OutboxEvent
-from hotline.orders import KeyPath, Line, Order, Prose, keepable, says_something
 from hotline.organisation import Person, Platform
 from hotline.privacy.masking import mask_text
 from hotline.reporting import cases, refresh, snapshots

@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from hotline.access import Actor
-from hotline.orders import Code, Order
+from hotline.fields import Code, Order
 from hotline.organisation import OrgUnit, Platform
 from hotline.reference import area_prefix
 from workflow.errors import AccessRefused, NotFound, OrderInvalid

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 from hotline.access import Actor
 from hotline.calendars import newest_version
 from hotline.case import Office
-from hotline.orders import Order
+from hotline.fields import Order
 from hotline.organisation import Platform
 from hotline.reporting import cases, cube, facts, figures
 from hotline.reporting.indicators import BY_KEY, INDICATORS, Figure, Indicator, figures_of, shown

@@ -12,7 +12,8 @@ from hotline.case import Case, Desk, Office
 from hotline.demo.corpus import Saying
 from hotline.demo.organisation import Hotline
 from hotline.demo.shelf import Lesson, no_change
-from hotline.orders import AnswerOrder, Demand, Order
+from hotline.fields import Order
+from hotline.orders import AnswerOrder, Demand
 from knowledge_base import articles, drafts, rendering, telling
 from knowledge_base.demo import diary, stock
 from knowledge_base.drafts import SubmitKnowledge

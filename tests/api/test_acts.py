@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from api.acts import ACT_ROUTES
-from hotline import orders as o
+from hotline import fields
 from hotline.models import Ticket
 from hotline.views import Reader
 from tests.api.conftest import Api
@@ -117,7 +117,7 @@ LIVES: dict[str, tuple[str, str, list[Step]]] = {
 }  # fmt: skip
 
 
-def sound_orders(api: Api, into: str, owing: str) -> dict[Act, o.Order]:
+def sound_orders(api: Api, into: str, owing: str) -> dict[Act, fields.Order]:
     """For each act an order that nothing is wrong with, wherever the act is open."""
     now = api.now.isoformat()
     content: dict[str, dict[str, Any]] = {route.act.value: dict(route.example) for route in ACT_ROUTES}
@@ -140,7 +140,7 @@ def sound_orders(api: Api, into: str, owing: str) -> dict[Act, o.Order]:
 
 
 def tried(
-    api: Api, login: str, number: str, command: Callable[..., Any], order: o.Order
+    api: Api, login: str, number: str, command: Callable[..., Any], order: fields.Order
 ) -> tuple[str, str] | None:
     """What happens when this person does it now: None if it works, else the code and the words. Nothing is kept."""
     with Session(api.world.engine) as session:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from sqlmodel import Session, col
 
 from api.acts import ACT_ROUTES
-from hotline import orders
+from hotline import fields, orders
 from hotline.access import SYSTEM, Actor
 from hotline.case import Office
 from hotline.models import (
@@ -56,11 +56,11 @@ UNITS = {
 }
 AREAS = {"本县": w.AREA, "本市": "630100000000", "邻市": "630200000000", "外省": "110101000000"}
 BIRTHS = {Act.REGISTER, Act.ACCEPT, Act.REFUSE, Act.ANSWER_AT_ONCE, Act.TRANSFER, Act.REPORT_UP}
-DECISIONS: dict[Act, type[orders.Order]] = {
+DECISIONS: dict[Act, type[fields.Order]] = {
     Act.REGISTER: orders.RegisterOrder,
     **{route.act: route.order for route in ACT_ROUTES if route.act in BIRTHS},
 }
-COMMANDS: dict[Act, tuple[Callable[..., Any], type[orders.Order]]] = {
+COMMANDS: dict[Act, tuple[Callable[..., Any], type[fields.Order]]] = {
     route.act: (route.command, route.order) for route in ACT_ROUTES
 }
 DEMAND = {"性质": "matter", "渠道": "channel", "接通": "received_at", "区域": "area", "通话": "call_id"} | {

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from calendar_cn.arrangements import parse_arrangement
-from hotline import aftercare, intake, ledger, notices, orders, recordings, supervision
+from hotline import aftercare, fields, intake, ledger, notices, orders, recordings, supervision
 from hotline.case import Desk, Office
 from hotline.models import (
     AccountabilityNotice,
@@ -173,7 +173,7 @@ def _be_born(play: Run, desk: Desk, verb: Act, name: str, words: dict[str, Any])
     play.numbers[name] = case.ticket.number
 
 
-def _order(play: Run, verb: Act, order_type: type[orders.Order], words: Mapping[str, Any]) -> orders.Order:
+def _order(play: Run, verb: Act, order_type: type[fields.Order], words: Mapping[str, Any]) -> fields.Order:
     content = dict(DEFAULTS.get(verb, {}))
     for key, value in words.items():
         target = PER_ACT.get((verb, key)) or FIELDS.get(key)
