@@ -314,7 +314,7 @@ def drain(stage: Stage, processes: list[subprocess.Popen[bytes]], tickets: int) 
     return {"events": expected, "arrived": len(told), "per_second": rate, "in_order": in_order(stage)}
 
 
-_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_name = 'tickets'"
+_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'tickets'"
 _TICKETS = """
 INSERT INTO tickets (number, ledger_head, {columns})
 SELECT lpad(k::text, 15, '0'), '', {columns}
