@@ -148,11 +148,13 @@ def listed(
     Raises `OrderInvalid` for a cursor that is not one of this list's.
     """
     size = max(1, min(limit, MAX_PAGE))
-    statement = select(Ticket).where(visible_to(actor), *_conditions(actor, filters), *also)
+    narrowed = tuple(also)
+    statement = select(Ticket).where(visible_to(actor), *_conditions(actor, filters), *narrowed)
     if sort == "received":
         found = _newest(session, statement, filters, cursor, size + 1)
     else:
-        found = _soonest(session, statement, actor, filters, cursor, size + 1)
+        whole = not narrowed and _is_whole(filters)
+        found = _soonest(session, statement, actor, filters, cursor, size + 1, whole=whole)
     page = found[:size]
     rows = rows_of(session, actor, page)
     more = len(found) > size
@@ -185,16 +187,17 @@ def _soonest(
     filters: Filters,
     cursor: str | None,
     size: int,
+    *,
+    whole: bool,
 ) -> list[Ticket]:
     statement = statement.where(*_saying(filters)).limit(size)
     after = None if cursor is None else _decode(cursor, "due")
     if actor.is_unit:
         return _soonest_of_unit(session, statement, actor, after, size)
-    if filters.unit and _is_whole(filters):
+    if filters.unit and whole:
         duties = _earliest_duties(filters.unit, after)
         return _in_steps(session, statement, duties, size, lambda _: true())
-    ordered = _by_due_of_each(statement) if filters.unit else _by_due(statement, actor)
-    statement, due = ordered
+    statement, due = _by_due_of_each(statement) if filters.unit else _by_due(statement, actor)
     if after is not None:
         statement = statement.where(tuple_(due, col(Ticket.id)) > tuple_(*after))
     return list(session.execute(statement.order_by(due, col(Ticket.id))).scalars())

@@ -23,7 +23,7 @@ from hotline.exchange.deliveries import LONGEST_RETRY_AFTER, RENEW, Item, Outcom
 from hotline.exchange.envelopes import MEDIA_TYPE, encoded, envelope, id_of
 from hotline.exchange.outbox import TIMEOUT_SECONDS, signed_headers
 from hotline.exchange.wire import Answer, Lines, SendFailed, TargetRefused
-from hotline.storage.constant import Lookout
+from hotline.storage.lookout import Lookout
 
 log = logging.getLogger("hotline.deliverer")
 IDLE_SECONDS: Final = 0.1

@@ -21,7 +21,7 @@ from hotline.notifying.mail import SECONDS
 from hotline.notifying.messages import Result, Sender, Verdict
 from hotline.notifying.senders import Senders
 from hotline.notifying.sending import Item, Outcome
-from hotline.storage.constant import Lookout
+from hotline.storage.lookout import Lookout
 from workflow.vocabulary import Means
 
 log = logging.getLogger("hotline.notifier")

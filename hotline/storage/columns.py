@@ -1,7 +1,7 @@
 """Column kinds the tables share: enums stored as their string values, keys, references, JSON, long text."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, String, Text
@@ -27,8 +27,12 @@ class Words(TypeDecorator[Any]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Word | None]:  # noqa: ARG002
         """What makes a word of a value read: a table, for an act reads forty."""
-        words: dict[Any, Word | None] = {each.value: each for each in self.words}
-        return (words | {None: None}).__getitem__
+        return self.by_value.__getitem__
+
+    @cached_property
+    def by_value(self) -> dict[str | None, Word | None]:
+        """The words by what is stored of them; nothing where nothing is."""
+        return {each.value: each for each in self.words} | {None: None}
 
 
 def word(words: type[Word], *, nullable: bool = False) -> Any:

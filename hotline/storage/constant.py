@@ -5,9 +5,7 @@ from collections import namedtuple
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import psycopg
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from hotline.storage.driver import send
@@ -43,22 +41,3 @@ class Constant:
         """The first row, None where there is none."""
         rows = self.ask(session, values)
         return rows[0] if rows else None
-
-
-class Lookout:
-    """A thread's own connection for looking again and again whether there is anything to do: a statement, no transaction."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._session = Session(engine.execution_options(isolation_level="AUTOCOMMIT"))
-
-    def look(self, statement: Constant, values: dict[str, Any]) -> Any:
-        """The first row of what is asked. Raises `DBAPIError`; the next look is made on another connection then."""
-        try:
-            return statement.first(self._session, values)
-        except DBAPIError:
-            self._session.rollback()
-            raise
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._session.close()

@@ -20,7 +20,7 @@ class Entities(Generic[T]):
         self._table: Final = table
         self._names: Final = [column.name for column in self.columns]
         self._words: Final = [
-            (place, {word.value: word for word in column.type.words} | {None: None})
+            (place, column.type.by_value)
             for place, column in enumerate(self.columns)
             if isinstance(column.type, Words)
         ]
