@@ -13,7 +13,15 @@ from hotline.people.identity import Credential
 from tests.api.conftest import Api
 
 SECRET = "Kx7#pqLm2vRz"
+NEW = "Another-9-good!"
+"""What `SECRET` is changed for."""
 _HASH: list[str] = []
+
+
+def credential_of(api: Api, login: str) -> Credential:
+    """What is kept of this person's password and second factor."""
+    with Session(api.world.engine) as session:
+        return session.get_one(Credential, api.world.people[login])
 
 
 def give_password(api: Api, *logins: str, must_change: bool = False) -> None:

@@ -15,6 +15,7 @@ from hotline.storage.store import make_engine
 from tests import world as w
 
 if TYPE_CHECKING:
+    from tests.api.browser import Browser
     from tests.postgres_server import Server
 
 UNHURRIED: dict[str, Any] = {
@@ -132,3 +133,12 @@ def opened(world: w.World, tmp_path: Path) -> Iterator[Opened]:
     yield open_with
     for client in clients:
         client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def browser(api: Api) -> "Browser":
+    """A browser, and people who have a password to sign in with."""
+    from tests.api.browser import Browser, give_password
+
+    give_password(api, "agent", "supervisor", "ZJJ")
+    return Browser(api)
