@@ -18,6 +18,8 @@ const named = (event: KeyboardEvent): string => {
 };
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+/** What arrives late moves the focus only where nobody types by now: their next letters would land in another field. */
+export const unlessTyping = (focus: () => unknown): void => void (typing(document.activeElement) || focus());
 
 function dispatch(event: KeyboardEvent): void {
   if (event.isComposing || event.defaultPrevented) return;

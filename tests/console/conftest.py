@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Response, expect, sync_playwright
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -47,6 +47,8 @@ FLAGS = [
 STILL = """() => !document.querySelector('.is-closing') && document.getAnimations().every(
     one => one.playState !== 'running' || one.effect.getComputedTiming().iterations === Infinity)"""
 """Nothing is on its way in or out: what is half gone is nobody's fault."""
+SHOWN = """() => document.body.innerText.slice(0, 1500) + '\\nfocus: ' + document.activeElement?.outerHTML.slice(0, 200)
+    + '\\nfilled: ' + [...document.querySelectorAll('input, textarea')].map(one => `${one.name || one.id} ${one.value.length}`)"""
 STRANGE = ("Failed to load resource", "[vite]")
 
 
@@ -62,6 +64,21 @@ def _cannot(why: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure says what the pages showed by then: a browser's timeout says only what it waited for."""
+    report = yield
+    found = getattr(item, "funcargs", {}).get("desks")
+    if report.when == "call" and report.failed and isinstance(found, Desks):
+        try:
+            report.sections.append(("the pages", found.story()))
+        except Error as gone:
+            report.sections.append(("the pages", f"cannot be read: {gone.message}"))
+    return report
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +107,8 @@ class Desks:
     browser: Browser
     windows: list[Any] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    """What the server refused or never answered, for whoever reads of a failure."""
 
     def window(self, **options: Any) -> Page:
         """A fresh window, signed in as nobody, 1366×768 unless told; what its console complains of is kept."""
@@ -104,6 +123,10 @@ class Desks:
         page = context.new_page()
         page.on("console", lambda said: self._hear(said.type, said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "requestfailed", lambda sent: self.refusals.append(f"{sent.method} {sent.url}: {sent.failure}")
+        )
+        page.on("response", self._note)
         return page
 
     def page_of(self, login: str, path: str = "/", *, toured: bool = True, **options: Any) -> Page:
@@ -127,6 +150,16 @@ class Desks:
         """Keep a screenshot as an artefact of the run."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+    def story(self) -> str:
+        """What every open page shows now, and what went wrong on the way there."""
+        pages = [page for window in self.windows for page in window.pages]
+        shown = [f"{page.url}\n{page.evaluate(SHOWN)}" for page in pages]
+        return "\n\n".join([*shown, *self.refusals[-20:], *self.complaints])
+
+    def _note(self, told: Response) -> None:
+        if told.status >= 400:
+            self.refusals.append(f"{told.request.method} {told.url}: {told.status}")
 
     def _hear(self, kind: str, text: str) -> None:
         if kind == "error" and not text.startswith(STRANGE):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pyotp
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -26,9 +26,38 @@ def test_the_address_alone_leads_to_the_form_and_a_password_in(desks: Desks, no_
     page.keyboard.type("wrong-Password-1")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("不正确")
-    page.get_by_label("口令").fill(SECRET)
+    expect(page.get_by_label("口令")).to_be_focused()
+    page.keyboard.type(SECRET)
     page.keyboard.press("Enter")
     expect(page.get_by_role("navigation", name="工作台")).to_be_visible()
+
+
+def test_what_arrives_late_leaves_the_caret_where_somebody_types(desks: Desks) -> None:
+    page = desks.window()
+    held: list[Route] = []
+    page.route("**/session/options", lambda route: held.append(route))
+    page.goto("/console/sign-in")
+    page.get_by_label("登录名").fill("dispatcher")
+    page.get_by_label("口令").focus()
+    page.keyboard.type(SECRET[:4])
+    with page.expect_response("**/session/options"):
+        held.pop().continue_()
+    page.evaluate("() => new Promise(done => setTimeout(done, 100))")
+    page.keyboard.type(SECRET[4:])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("nav.menu")
+    page.route("**/api/v1/tickets?*", lambda route: held.append(route))
+    page.goto("/console/tickets")
+    words = page.get_by_label("标题或内容包含的文字")
+    words.wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("暖")
+    with page.expect_response("**/api/v1/tickets?*"):
+        for one in held:
+            one.continue_()
+    page.evaluate("() => new Promise(done => setTimeout(done, 100))")
+    page.keyboard.type("气")
+    expect(words).to_have_value("暖气")
 
 
 def test_the_page_asked_for_comes_after_signing_in(desks: Desks) -> None:
