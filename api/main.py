@@ -1,16 +1,11 @@
-"""The app factory: routes under /api/v1, problems, health, and the ticker beside them."""
+"""The app factory: routes under /api/v1, problems, and the ticker beside them."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from anyio import CapacityLimiter, move_on_after, to_thread
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from fastapi import FastAPI
 
 from api import (
     acts,
@@ -29,6 +24,7 @@ from api import (
     exclusions,
     exporting,
     grants,
+    health,
     hotspots,
     knowledge,
     knowledge_batches,
@@ -65,13 +61,11 @@ from hotline.exchange.deliverer import Deliverer
 from hotline.notifying.notifier import Notifier
 from hotline.notifying.senders import open_senders
 from hotline.office import open_office
-from hotline.people.oidc import REASONS
 from hotline.privacy.rotation import check_ring
 from hotline.settings import Settings
 from hotline.storage.replica import open_replica
 from hotline.storage.store import make_engine
 
-log = logging.getLogger("hotline.api")
 BODY_LIMIT_SLACK = 1024 * 1024
 
 
@@ -141,12 +135,12 @@ def create_app(runtime: Runtime, *, ticking: bool = False) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.runtime = runtime
+    health.install(app, runtime)
     problems.install(app)
     # The routes themselves, not `include_router`: that would make each of them anew for every app of a process, keep both, and look
     # for the fitting one through every level of routers with each request.
     for part in _PARTS:
         app.router.routes.extend(part.router.routes)
-    app.router.routes.extend(_health(runtime).routes)
     console.install(app)
     app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
     grants.check_complete(app)
@@ -164,8 +158,9 @@ _PARTS = (
     *(acts, tickets, *_KNOWLEDGE, knowledge, reference, supervising, letters, board, *_SIGNING_IN),
     *(*_OFFICE, *_DESKS, *_REPORTING, report_printing, report_filing),
     *(subscriptions, notifying, events, live, batch),
+    health,
 )
-"""The modules whose routes are under /api/v1. The first route that fits is taken: what has a name comes before what is named by a key."""
+"""The modules with the routes, all but those of `health` under /api/v1. The first route that fits is taken: what has a name comes before what is named by a key."""
 
 
 _DESCRIPTION = """
@@ -202,68 +197,3 @@ def _documented(generated: Callable[[], dict[str, Any]]) -> Callable[[], dict[st
         return _told
 
     return document
-
-
-_READY_WITHIN: Final = 3.0
-"""Seconds the database has to answer whoever asks whether this process is ready."""
-
-
-def _not_ready() -> JSONResponse:
-    return JSONResponse({"status": "unavailable", "detail": "数据库不可用或尚未迁移"}, status_code=503)
-
-
-def _health(runtime: Runtime) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process lives, whatever its threads wait for."""
-        return {"status": "ok"}
-
-    def look() -> JSONResponse:
-        """The database answers and is migrated; with a replica, whether reports are read there. Without it they are read at the primary."""
-        replica: dict[str, str] = {}
-        try:
-            with runtime.engine.connect() as connection:
-                version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-                if runtime.replica is not None:
-                    replica = {"replica": runtime.replica.look(connection).fitness.value}
-        except SQLAlchemyError as error:
-            log.warning("not ready: %s", type(error).__name__)
-            return _not_ready()
-        return JSONResponse({"status": "ready", "migration": version} | replica)
-
-    looking = CapacityLimiter(2)
-
-    @router.get("/readyz")
-    async def readyz() -> JSONResponse:
-        """What `look` finds, in bounded time: a database that hangs is none."""
-        with move_on_after(_READY_WITHIN):
-            return await to_thread.run_sync(look, abandon_on_cancel=True, limiter=looking)
-        return _not_ready()
-
-    told = metrics.Exposition(runtime)
-
-    @router.get("/metrics")
-    def watched(request: Request) -> Response:
-        """Numbers for Prometheus, to this machine or whoever has the token."""
-        return told.answer(request)
-
-    @router.get("/", response_class=HTMLResponse)
-    def front(error: str = "") -> Response:
-        """A person who opened the address in a browser is led to the console; whoever could not sign in learns why."""
-        said = REASONS.get(error)
-        if said is None and console.is_there():
-            return RedirectResponse("/console/")
-        return HTMLResponse(
-            _FRONT.replace("<p>", f"<p><strong>{said}</strong></p>\n<p>", 1) if said else _FRONT
-        )
-
-    return router
-
-
-_FRONT = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>12345 热线工单引擎</title>
-<body><h1>12345 政务服务便民热线工单引擎</h1>
-<p>服务正在运行。接口地址：<code>/api/v1</code>，接口说明：<a href="/api/v1/openapi.json">OpenAPI 3.1</a>，网页工作台：<a href="/console/">/console/</a>。</p>
-<p>每个请求带 <code>Authorization: Bearer 令牌</code>；演示令牌在启动时打印在终端。</p>
-<p>健康检查：<a href="/healthz">/healthz</a>、<a href="/readyz">/readyz</a></p></body></html>"""

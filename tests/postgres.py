@@ -1,8 +1,8 @@
 """Real PostgreSQL for tests: `database_url`, `engine`, `session`, each test on a fresh migrated database.
 
 One server a run, shared by pytest-xdist's workers: that of HOTLINE_TEST_DATABASE_URL (its user must be able
-to create databases), else the embedded one in a temporary folder, in memory where there is room. One template
-is migrated a run; a test's database is a file copy of it.
+to create databases), else the embedded one in a temporary folder, in memory where there is room. Two templates
+are made a run, one migrated and empty, one with the small world; a test's database is a file copy of one of them.
 
 Without PostgreSQL such a test is skipped with the reason; under CI it fails. What only these fixtures need is
 imported by them, so that tests of the rules alone start at once.
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator["Server"]:
-    """The run's server, its template migrated."""
+    """The run's server, its templates made."""
     from tests.postgres_server import Server, ServerUnavailable
 
     folder = Path(os.environ[RUN_FOLDER])
@@ -68,15 +68,17 @@ def postgres_server() -> Iterator["Server"]:
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        server.ensure_template()
+        server.ensure_templates()
     yield server
     server.close()
 
 
 @pytest.fixture
-def database_url(postgres_server: "Server") -> Iterator[str]:
-    """The SQLAlchemy URL of a fresh migrated database of this test's own."""
-    name = postgres_server.clone()
+def database_url(request: pytest.FixtureRequest, postgres_server: "Server") -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh migrated database of this test's own, with the small world where the test asks for it."""
+    from tests.postgres_server import EMPTY, SETTLED
+
+    name = postgres_server.clone(SETTLED if "world" in request.fixturenames else EMPTY)
     yield postgres_server.url_of(name)
     postgres_server.drop(name)
 

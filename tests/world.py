@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
@@ -40,6 +41,10 @@ class World:
     people: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
+    def names(self) -> dict[str, dict[str, Any]]:
+        """Who is there under which key and token; see `found`."""
+        return {one: getattr(self, one) for one in ("platforms", "units", "people", "tokens")}
+
     def actor(self, session: Session, login: str) -> Actor:
         """The person with this login, as an actor."""
         person = session.execute(select(Person).where(col(Person.login) == login)).scalar_one()
@@ -76,10 +81,15 @@ STAFF: tuple[tuple[str, Role], ...] = (
 BORN = datetime(2022, 8, 2, tzinfo=UTC)
 
 
+def found(engine: Engine, folder: Path, names: dict[str, dict[str, Any]]) -> World:
+    """The small world in a database that holds it already: a copy of one that `build` filled."""
+    office = Office(Sealer(in_memory(b"k" * 32)), BlobStore(folder / "blobs", 1024 * 1024))
+    return World(engine, office, **names)
+
+
 def build(engine: Engine, folder: Path) -> World:
     """Fill an empty migrated database with the small world."""
-    office = Office(Sealer(in_memory(b"k" * 32)), BlobStore(folder / "blobs", 1024 * 1024))
-    world = World(engine, office)
+    world = found(engine, folder, {})
     with Session(engine) as session:
         reference.load_shipped(session)
         _platforms(session, world)

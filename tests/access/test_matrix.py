@@ -5,7 +5,6 @@ looked at.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from api import grants
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
-from hotline.storage.store import make_engine
 from tests import world as w
 from tests.access.callers import Caller, everyone
 from workflow.vocabulary import STAFF, Role, Scope
@@ -57,17 +55,9 @@ def app(
     postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FastAPI, w.World]]:
     folder = tmp_path_factory.mktemp("matrix")
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    world = w.build(engine, folder)
-
-    def clock() -> datetime:
-        return NOW
-
     settings = Settings(data_dir=folder, requests_per_minute=10**6)
-    yield create_app(Runtime(settings, engine, world.office, clock)), world
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(folder) as world:
+        yield create_app(Runtime(settings, world.engine, world.office, lambda: NOW)), world
 
 
 def calls(app: FastAPI) -> Iterator[tuple[str, str, str]]:

@@ -18,7 +18,6 @@ from api.wiring import Runtime
 from hotline.organisation import Platform
 from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.storage.store import make_engine
 from tests import world as w
 from tests.access.test_matrix import ABSENT, calls
 from tests.api.conftest import Api
@@ -84,23 +83,18 @@ def _more_platforms(world: w.World) -> None:
 @pytest.fixture(scope="module")
 def api(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("tenancy")
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    world = w.build(engine, folder)
-    _more_platforms(world)
     holder: list[Api] = []
 
     def clock() -> datetime:
         return holder[0].now
 
     settings = Settings(data_dir=folder, requests_per_minute=10**6)
-    with TestClient(
-        create_app(Runtime(settings, engine, world.office, clock)), raise_server_exceptions=False
-    ) as client:
-        holder.append(Api(client, world))
-        yield holder[0]
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(folder) as world:
+        _more_platforms(world)
+        app = create_app(Runtime(settings, world.engine, world.office, clock))
+        with TestClient(app, raise_server_exceptions=False) as client:
+            holder.append(Api(client, world))
+            yield holder[0]
 
 
 @pytest.fixture(scope="module")

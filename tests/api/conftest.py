@@ -11,7 +11,6 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
-from hotline.storage.store import make_engine
 from tests import world as w
 
 if TYPE_CHECKING:
@@ -91,20 +90,16 @@ def api(world: w.World, tmp_path: Path) -> Iterator[Api]:
 def house(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One app and one database for the whole module: hardly a test of it stores anything."""
     folder = tmp_path_factory.mktemp("house")
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    world = w.build(engine, folder)
     holder: list[Api] = []
 
     def clock() -> datetime:
         return holder[0].now
 
-    app = create_app(Runtime(Settings(data_dir=folder, **UNHURRIED), engine, world.office, clock))
-    with TestClient(app, raise_server_exceptions=False) as client:
-        holder.append(Api(client, world))
-        yield holder[0]
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(folder) as world:
+        app = create_app(Runtime(Settings(data_dir=folder, **UNHURRIED), world.engine, world.office, clock))
+        with TestClient(app, raise_server_exceptions=False) as client:
+            holder.append(Api(client, world))
+            yield holder[0]
 
 
 Opened = Callable[..., Api]

@@ -19,7 +19,6 @@ from api.acts import ACT_ROUTES
 from api.main import create_app
 from api.wiring import Runtime
 from hotline.settings import Settings
-from hotline.storage.store import make_engine
 from tests import world as w
 from tests.api.conftest import UNHURRIED, Api
 from workflow.vocabulary import Act
@@ -35,18 +34,14 @@ NOW = w.china("2026-03-02 09:00")
 def fuzzed(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One app for the whole module; what is in its database does not matter."""
     folder = tmp_path_factory.mktemp("fuzzed")
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    world = w.build(engine, folder)
 
     def clock() -> datetime:
         return NOW
 
-    app = create_app(Runtime(Settings(data_dir=folder, **UNHURRIED), engine, world.office, clock))
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client, world)
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(folder) as world:
+        app = create_app(Runtime(Settings(data_dir=folder, **UNHURRIED), world.engine, world.office, clock))
+        with TestClient(app, raise_server_exceptions=False) as client:
+            yield Api(client, world)
 
 
 @pytest.fixture(scope="module")

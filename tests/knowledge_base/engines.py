@@ -22,7 +22,6 @@ from hotline.exchange import outbox
 from hotline.organisation import Platform
 from hotline.people import accounts
 from hotline.settings import Settings
-from hotline.storage.store import make_engine
 from knowledge_base import feed, peers, sending, syncing
 from knowledge_base.models import Article, ArticleVersion, Peer
 from tests import world as w
@@ -99,11 +98,13 @@ class Engine:
 @contextlib.contextmanager
 def running(server: "Server", folder: Path) -> Iterator[Engine]:
     """An engine with a database of its own, answering on a real socket."""
-    name = server.clone()
-    url = server.url_of(name)
-    world = w.build(make_engine(url), folder)
+    with server.world(folder) as world:
+        yield from _answering(world, folder)
+
+
+def _answering(world: w.World, folder: Path) -> Iterator[Engine]:
     world.office.policy = replace(world.office.policy, allow_private_targets=True)
-    engine = Engine(world, url)
+    engine = Engine(world, world.engine.url.render_as_string(hide_password=False))
     settings = Settings(data_dir=folder, failures_per_address=1000)
     app = create_app(Runtime(settings, world.engine, world.office, lambda: engine.now))
     served = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
@@ -116,8 +117,6 @@ def running(server: "Server", folder: Path) -> Iterator[Engine]:
     yield engine
     served.should_exit = True
     thread.join(20)
-    world.engine.dispose()
-    server.drop(name)
 
 
 def joined(above: Engine, below: Engine) -> int:

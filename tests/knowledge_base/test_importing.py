@@ -258,11 +258,7 @@ def test_what_was_exported_is_imported_elsewhere_without_loss(
     everything = _export(world, kind, None)
     same = run(world, everything)
     assert (same.unchanged, same.skipped, same.new + same.changed + same.bad) == (18 + len(ODD) + 1, 1, 0)
-    name = postgres_server.clone()
-    from hotline.storage.store import make_engine
-
-    other = w.build(make_engine(postgres_server.url_of(name)), tmp_path)
-    try:
+    with postgres_server.world(tmp_path) as other:
         report = run(other, everything, publish="p-editor")
         assert (report.bad, report.new, report.skipped) == (0, 18 + len(ODD) + 1, 1), report.rows
         assert contents(other, "00") == contents(world, "00")
@@ -278,9 +274,6 @@ def test_what_was_exported_is_imported_elsewhere_without_loss(
             assert source.platform_id == other.platforms["00"]
         again = run(other, _export(other, kind, "00"))
         assert (again.unchanged, again.total) == (18 + len(ODD) + 1, 18 + len(ODD) + 1)
-    finally:
-        other.engine.dispose()
-        postgres_server.drop(name)
 
 
 def _export(world: w.World, kind: str, platform: str | None) -> bytes:

@@ -16,11 +16,10 @@ from sqlmodel import Session, col
 
 from hotline import ledger
 from hotline.models import Ticket
-from hotline.storage.store import make_engine
 from tests.api.refusals import new_ticket, problem
 from tests.processes.hotlines import Served, free_port, serving
 from tests.survival.log import Log
-from tests.world import World, build
+from tests.world import World
 
 if TYPE_CHECKING:
     from tests.postgres_server import Server
@@ -41,13 +40,10 @@ class House(Served):
 def house(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One for all the tests that leave it running."""
     folder = tmp_path_factory.mktemp("house")
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    world = build(engine, folder)
-    with serving(folder, postgres_server.url_of(name), world.tokens, "--no-tick") as server:
-        yield House(server.process, server.address, server.tokens, engine)
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(folder) as world:
+        url = world.engine.url.render_as_string(hide_password=False)
+        with serving(folder, url, world.tokens, "--no-tick") as server:
+            yield House(server.process, server.address, server.tokens, world.engine)
 
 
 def post(client: httpx2.Client, server: Served, path: str, login: str, order: Any, **headers: str) -> Any:
@@ -82,8 +78,7 @@ def chains_hold(engine: Engine) -> None:
             assert ledger.verify(ticket.number, ticket.ledger_head, ticket.ledger_seq, entries) == []
 
 
-def test_the_closed_loop_and_the_end(engine: Engine, database_url: str, tmp_path: Path) -> None:
-    world = build(engine, tmp_path)
+def test_the_closed_loop_and_the_end(engine: Engine, database_url: str, world: World, tmp_path: Path) -> None:
     with serving(tmp_path, database_url, world.tokens) as house, house.client() as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json()["status"] == "ready"
@@ -197,9 +192,8 @@ def test_a_main_ticket_that_replies_while_others_merge_into_it_forgets_none(hous
 
 
 def test_kill_9_loses_no_acknowledged_act_and_leaves_none_half_done(
-    engine: Engine, database_url: str, tmp_path: Path
+    engine: Engine, database_url: str, world: World, tmp_path: Path
 ) -> None:
-    world = build(engine, tmp_path)
     port = free_port()
     acknowledged: list[tuple[str, int]] = []
     for round_ in range(3):

@@ -20,7 +20,7 @@ from hotline.orders import AcceptOrder, DispatchOrder
 from tests.processes.hotlines import PATIENCE, Process, start
 from tests.survival.lapses import chains_hold, each_lapse_once, each_reminder_once, notices_about_tickets
 from tests.survival.log import Log
-from tests.world import World, build, china, demand
+from tests.world import World, china, demand
 from workflow.vocabulary import Act, ClockKind, Matter
 
 pytestmark = pytest.mark.processes
@@ -117,9 +117,8 @@ def settled(engine: Engine, seconds: float = 60) -> None:
 
 
 def test_killed_sweepers_stamp_each_lapse_once_and_remind_once(
-    engine: Engine, database_url: str, tmp_path: Path, survival_log: Log
+    engine: Engine, database_url: str, world: World, tmp_path: Path, survival_log: Log
 ) -> None:
-    world = build(engine, tmp_path)
     fill(world, 600, commit_every=100)
     with sweeping_and_dying(tmp_path / "data", database_url, engine) as kills:
         end = time.monotonic() + 20
@@ -139,9 +138,8 @@ def test_killed_sweepers_stamp_each_lapse_once_and_remind_once(
 
 
 def test_after_an_outage_of_months_each_unit_gets_one_notice_not_a_storm(
-    engine: Engine, database_url: str, tmp_path: Path
+    engine: Engine, database_url: str, world: World, tmp_path: Path
 ) -> None:
-    world = build(engine, tmp_path)
     fill(world, 400, commit_every=100)
     together = [
         start(tmp_path / "data", database_url, "schedule", "--once", "--json") for _ in range(SWEEPERS)

@@ -13,11 +13,5 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def shared_world(postgres_server: "Server", tmp_path_factory: pytest.TempPathFactory) -> Iterator["World"]:
     """The small world, read by every case and changed by none."""
-    from hotline.storage.store import make_engine
-    from tests.world import build
-
-    name = postgres_server.clone()
-    engine = make_engine(postgres_server.url_of(name))
-    yield build(engine, tmp_path_factory.mktemp("world"))
-    engine.dispose()
-    postgres_server.drop(name)
+    with postgres_server.world(tmp_path_factory.mktemp("world")) as world:
+        yield world
