@@ -4,17 +4,19 @@ Which state waits for whom follows from the lifecycle's table; here it is put in
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from hotline.access import Actor, visible_to
 from hotline.case import OPEN_PARTS
 from hotline.models import Assignment, Clock, Extension, ReturnProposal, Ticket
+from hotline.storage.constant import Constant
 from workflow.deadlines import CHINA
 from workflow.errors import AccessRefused, OrderInvalid
 from workflow.lifecycle import ENDED
@@ -24,7 +26,17 @@ MOST_COUNTED: Final = 1000
 """Counting stops here: «more than a thousand» is all a desk needs to know."""
 
 R, S = Role, State
-Test = Callable[[Actor, datetime], ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, and 24:00 of its day in Asia/Shanghai; or the parameters of a statement that will be told them."""
+
+    now: Any
+    midnight: Any
+
+
+Test = Callable[[Actor, Moment], ColumnElement[bool]]
 Sort = Literal["received", "due"]
 
 
@@ -57,20 +69,20 @@ def _in(*states: State) -> Test:
 
 
 def _mine(*states: State) -> Test:
-    def test(actor: Actor, _at: datetime) -> ColumnElement[bool]:
+    def test(actor: Actor, _at: Moment) -> ColumnElement[bool]:
         own = and_(col(Ticket.first_receiver_id) == actor.id, col(Ticket.archived_at).is_(None))
         return and_(own, col(Ticket.state).in_([state.value for state in states])) if states else own
 
     return test
 
 
-def _clock(*tests: Callable[[Any, datetime], ColumnElement[bool]], kinds: Sequence[ClockKind] = ()) -> Test:
+def _clock(*tests: Callable[[Any, Moment], ColumnElement[bool]], kinds: Sequence[ClockKind] = ()) -> Test:
     """A running clock of which all of this is true: one's own unit's, or of a platform's ticket any duty's.
 
     Of these kinds, or of all but the duty to better the knowledge base, which runs beside tickets long archived and has its own queue.
     """
 
-    def test(actor: Actor, at: datetime) -> ColumnElement[bool]:
+    def test(actor: Actor, at: Moment) -> ColumnElement[bool]:
         clock: Any = aliased(Clock)
         where = [clock.ticket_id == col(Ticket.id), clock.met_at.is_(None), clock.voided_at.is_(None)]
         where += [clock.duty.is_(True)]
@@ -86,18 +98,13 @@ def _clock(*tests: Callable[[Any, datetime], ColumnElement[bool]], kinds: Sequen
     return test
 
 
-def _end_of_day(at: datetime) -> datetime:
-    """24:00 of the day of `at` in Asia/Shanghai."""
-    return datetime.combine(at.astimezone(CHINA).date() + timedelta(days=1), time(0), CHINA)
-
-
-def _is_overdue(clock: Any, at: datetime) -> ColumnElement[bool]:
-    late: ColumnElement[bool] = clock.due_at <= at
+def _is_overdue(clock: Any, at: Moment) -> ColumnElement[bool]:
+    late: ColumnElement[bool] = clock.due_at <= at.now
     return late
 
 
-def _is_due_today(clock: Any, at: datetime) -> ColumnElement[bool]:
-    return and_(clock.due_at > at, clock.due_at <= _end_of_day(at))
+def _is_due_today(clock: Any, at: Moment) -> ColumnElement[bool]:
+    return and_(clock.due_at > at.now, clock.due_at <= at.midnight)
 
 
 def _both(first: Test, second: Test) -> Test:
@@ -111,7 +118,7 @@ def _either(first: Test, second: Test) -> Test:
 def _part(*more: Callable[[Any], ColumnElement[bool]], open_: bool = True) -> Test:
     """A part of the acting unit of which all of this is true; an open one, unless said otherwise."""
 
-    def test(actor: Actor, _at: datetime) -> ColumnElement[bool]:
+    def test(actor: Actor, _at: Moment) -> ColumnElement[bool]:
         part: Any = aliased(Assignment)
         where = [part.unit_id == actor.unit_id, *(each(part) for each in more)]
         if open_:
@@ -121,7 +128,7 @@ def _part(*more: Callable[[Any], ColumnElement[bool]], open_: bool = True) -> Te
     return test
 
 
-def _returns(actor: Actor, _at: datetime) -> ColumnElement[bool]:
+def _returns(actor: Actor, _at: Moment) -> ColumnElement[bool]:
     """A return of some unit's waits to be judged, the lead's or a co-unit's; for a unit its own."""
     asked = select(col(ReturnProposal.ticket_id)).where(col(ReturnProposal.upheld).is_(None))
     if actor.is_unit:
@@ -132,7 +139,7 @@ def _returns(actor: Actor, _at: datetime) -> ColumnElement[bool]:
 
 
 def _extensions(undecided: bool) -> Test:
-    def test(actor: Actor, _at: datetime) -> ColumnElement[bool]:
+    def test(actor: Actor, _at: Moment) -> ColumnElement[bool]:
         waits = (
             col(Extension.approved).is_(None)
             if undecided
@@ -148,7 +155,7 @@ def _extensions(undecided: bool) -> Test:
     return test
 
 
-def _merged_to_call_back(_actor: Actor, _at: datetime) -> ColumnElement[bool]:
+def _merged_to_call_back(_actor: Actor, _at: Moment) -> ColumnElement[bool]:
     """A merged caller whose main ticket has been answered: their own callback clock runs (art. 14(7))."""
     clock: Any = aliased(Clock)
     return and_(
@@ -289,7 +296,7 @@ def worklist_of(actor: Actor, key: str) -> Worklist:
 
 def conditions(actor: Actor, worklist: Worklist, at: datetime) -> list[ColumnElement[bool]]:
     """What narrows the tickets the actor sees to those of the queue."""
-    return [worklist.test(actor, at)]
+    return [worklist.test(actor, Moment(at, _midnight(at)))]
 
 
 def counted(session: Session, actor: Actor, at: datetime) -> list[Counted]:
@@ -297,8 +304,23 @@ def counted(session: Session, actor: Actor, at: datetime) -> list[Counted]:
     lists = [worklist for worklist in WORKLISTS if actor.roles & worklist.roles]
     if not lists:
         return []
+    counting = _counting(replace(actor, name="", address=None, scopes=None))
+    counts = dict(map(tuple, counting.ask(session, {"now": at, "midnight": _midnight(at)})))
+    return [
+        Counted(worklist, min(counts[place], MOST_COUNTED), counts[place] > MOST_COUNTED)
+        for place, worklist in enumerate(lists)
+    ]
+
+
+@lru_cache(maxsize=128)
+def _counting(actor: Actor) -> Constant:
+    """All counts in one statement, which takes longer to put together than to answer: kept for whoever asks again.
+
+    Its rows are the queues' places among the actor's and their counts, its parameters `now` and `midnight`.
+    """
+    at = Moment(bindparam("now", None), bindparam("midnight", None))
     parts = []
-    for place, worklist in enumerate(lists):
+    for place, worklist in enumerate(each for each in WORKLISTS if actor.roles & each.roles):
         some = (
             select(literal(1))
             .select_from(Ticket)
@@ -307,8 +329,9 @@ def counted(session: Session, actor: Actor, at: datetime) -> list[Counted]:
             .subquery()
         )
         parts.append(select(literal(place), func.count()).select_from(some))
-    counts = dict(map(tuple, session.execute(union_all(*parts))))
-    return [
-        Counted(worklist, min(counts[place], MOST_COUNTED), counts[place] > MOST_COUNTED)
-        for place, worklist in enumerate(lists)
-    ]
+    return Constant(union_all(*parts), lists=True)
+
+
+def _midnight(at: datetime) -> datetime:
+    """24:00 of the day of `at` in Asia/Shanghai."""
+    return datetime.combine(at.astimezone(CHINA).date() + timedelta(days=1), time(0), CHINA)

@@ -12,16 +12,22 @@ from hotline.storage.driver import send
 
 
 class Constant:
-    """A statement of columns, each of a type the driver reads and takes by itself; put together at its first use."""
+    """A statement of columns, each of a type the driver reads and takes by itself; put together at its first use.
 
-    def __init__(self, statement: Any) -> None:
-        self._statement: Final = statement
+    With `lists`, those of `IN` are written out: they are the statement's own, and its other parameters have None as their default.
+    """
+
+    def __init__(self, statement: Any, *, lists: bool = False) -> None:
+        self._statement: Final = None if lists else statement
         self._row: Any = None
+        if (
+            lists
+        ):  # there are many such, one for each person who asks: what they were put together from is let go
+            self._prepared = _prepared(statement, lists=True)
 
     @cached_property
     def _prepared(self) -> tuple[str, dict[str, Any]]:
-        compiled = self._statement.compile(dialect=psycopg.dialect())  # type: ignore[no-untyped-call]
-        return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+        return _prepared(self._statement, lists=False)
 
     def ask(self, session: Session, values: dict[str, Any]) -> list[Any]:
         """The rows, their columns by their labels; `values` are all of the statement's parameters that have none of their own.
@@ -41,3 +47,12 @@ class Constant:
         """The first row, None where there is none."""
         rows = self.ask(session, values)
         return rows[0] if rows else None
+
+
+def _prepared(statement: Any, *, lists: bool) -> tuple[str, dict[str, Any]]:
+    """A statement's text, and its own parameters."""
+    compiled = statement.compile(
+        dialect=psycopg.dialect(),  # type: ignore[no-untyped-call]
+        compile_kwargs={"render_postcompile": lists},
+    )
+    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
