@@ -38,6 +38,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
+NOT_BUILT = ROOT / "api" / "web" / "not-built.txt"
+"""Why there is no web console, where its build failed: uv keeps what a build says to itself."""
 PORT = "12345"
 DEMO = ("serve", "--demo")
 
@@ -323,6 +325,16 @@ def tell(command: Sequence[str]) -> str:
 
 
 def install(places: Places) -> None:
+    install_what_is_locked(places)
+    if NOT_BUILT.is_file():
+        say(
+            "网页工作台没有建成，服务将不带它运行；排除下列原因后再运行一次，会重新建",
+            "the web console was not built; run this again once the reason is gone",
+        )
+        print(NOT_BUILT.read_text(encoding="utf-8").rstrip(), file=sys.stderr, flush=True)
+
+
+def install_what_is_locked(places: Places) -> None:
     uv = find_uv(places.tools, read_lock(ROOT / "uv.lock"))
     environment = uv_environment(os.environ, places)
     quiet = ["--quiet"] if (places.environment / "bin" / "hotline").exists() else []
@@ -331,7 +343,11 @@ def install(places: Places) -> None:
     python = (
         sys.executable if sys.prefix == sys.base_prefix else getattr(sys, "_base_executable", sys.executable)
     )
-    locked = [str(uv), "sync", "--locked", *quiet, "--python", python]
+    again = NOT_BUILT.is_file() and os.environ.get("HOTLINE_CONSOLE") != "skip"
+    anew = (
+        ["--reinstall-package", "hotline12345"] if again else []
+    )  # what is installed uv would not build again
+    locked = [str(uv), "sync", "--locked", *quiet, *anew, "--python", python]
     if subprocess.run(locked, cwd=ROOT, env=environment, check=False).returncode == 0:
         return
     if "UV_SYSTEM_CERTS" not in environment:

@@ -18,8 +18,8 @@ import uvicorn
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
+from api import console, scheduler
 from api import main as app_factory
-from api import scheduler
 from api.connections import Guarded
 from api.quiet import keep_secrets_out, keep_tracebacks_quiet
 from calendar_cn.arrangements import parse_arrangement
@@ -124,6 +124,8 @@ def serve(
 
         say(driver.logins_text(driver.ensure_demo(url, settings, now=now(), shelf=demo_knowledge.SHELF)))
     say(f"服务地址：http://{address}:{at_port}    接口说明：http://{address}:{at_port}/api/v1/openapi.json")
+    if not console.is_there():
+        say(f"本次安装不含网页工作台，原因见 http://{address}:{at_port}/console/")
     # uvicorn raises the signal again once it has shut down; without this, nothing registered with atexit would run
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _keep_database(settings)

@@ -118,17 +118,23 @@ def _npm_of(node: Path) -> Path:
 
 
 def _run(node: Path, command: list[str], step: str) -> None:
-    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [str(node), *command],
         cwd=HERE,
-        env={**os.environ, "PATH": path},
+        env=_environment(node),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise BuildFailed(f"{step} failed ({done.returncode}):\n{(done.stdout + done.stderr)[-3000:]}")
+
+
+def _environment(node: Path) -> dict[str, str]:
+    """Node's: a network that inspects TLS is trusted by the system's certificates, not by those Node brings along."""
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
+    return {**os.environ, "PATH": path, "NODE_OPTIONS": options}
 
 
 if __name__ == "__main__":

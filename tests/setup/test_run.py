@@ -147,6 +147,27 @@ def test_an_unknown_command_prints_the_usage() -> None:
     assert "python3 run.py test" in done.stderr
 
 
+def test_a_console_that_was_not_built_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    uv, why = tmp_path / "uv", tmp_path / "not-built.txt"
+    uv.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    uv.chmod(0o755)
+    monkeypatch.setattr(run, "find_uv", lambda *_: uv)
+    monkeypatch.setattr(run, "NOT_BUILT", why)
+    places = run.Places(tmp_path, tmp_path, in_checkout=True)
+    run.install(places)
+    assert "工作台" not in capfd.readouterr().err
+    why.write_text("npm ci failed (1): SELF_SIGNED_CERT_IN_CHAIN", "utf-8")
+    run.install(places)
+    told = capfd.readouterr().err
+    assert "网页工作台没有建成" in told
+    assert "SELF_SIGNED_CERT_IN_CHAIN" in told
+    first, second = (tmp_path / "asked").read_text().splitlines()
+    assert "--reinstall-package" not in first
+    assert "--reinstall-package hotline12345" in second
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of this checkout that nothing was ever installed in."""
