@@ -152,6 +152,10 @@ def serve(
         )
 
 
+_WORKER_ANSWERS_WITHIN: Final = 30
+"""Seconds after which a worker that gives its supervisor no sign is ended: on a machine that stalls, five (uvicorn's own) end one that works."""
+
+
 def _server_options(settings: Settings) -> dict[str, Any]:
     """What every server process is started with: who is believed about the client's address, and what it tells of itself: nothing."""
     return {
@@ -163,6 +167,7 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "access_log": False,
         "log_config": None,
         "timeout_graceful_shutdown": settings.drain_seconds,
+        "timeout_worker_healthcheck": _WORKER_ANSWERS_WITHIN,
     }
 
 

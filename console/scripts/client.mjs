@@ -46,14 +46,16 @@ function fieldsOf(schema) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties ?? {}).map(([name, given]) => {
     const inner = resolved(given);
-    const help = given.description === given.title ? undefined : given.description;
+    const [kind, title] = [kindOf(given, inner), given.title ?? inner.title ?? name];
+    // who picks from a list needs no code: what is said of it is for other systems
+    const said = kind.pick ? given.description?.replaceAll("代码", "") : given.description;
     return {
       name,
-      title: given.title ?? inner.title ?? name,
-      help: given.$ref ? undefined : help,
+      title,
+      help: given.$ref || said === title ? undefined : said,
       required: required.has(name),
       default: given.default ?? undefined,
-      ...kindOf(given, inner),
+      ...kind,
     };
   });
 }

@@ -101,7 +101,7 @@ def test_requests_are_told_to_come_back_while_the_database_is_away(
     finish()
 
     assert not clients.wrong, (clients.wrong[:3], installation.logs())
-    assert sorted(installation.workers()) == workers, "a worker died"
+    assert sorted(installation.workers()) == workers, f"a worker died\n{installation.logs()}"
     lives = Counter(number for number, _, _ in clients.acknowledged)
     assert set(lives.values()) == {len(ACTS)}
     world = installation.world
