@@ -326,12 +326,17 @@ def tell(command: Sequence[str]) -> str:
 
 def install(places: Places) -> None:
     install_what_is_locked(places)
-    if NOT_BUILT.is_file():
+    if lacks_console():
         say(
             "网页工作台没有建成，服务将不带它运行；排除下列原因后再运行一次，会重新建",
             "the web console was not built; run this again once the reason is gone",
         )
         print(NOT_BUILT.read_text(encoding="utf-8").rstrip(), file=sys.stderr, flush=True)
+
+
+def lacks_console() -> bool:
+    """Whether the build of the web console failed, and it is wanted."""
+    return NOT_BUILT.is_file() and os.environ.get("HOTLINE_CONSOLE") != "skip"
 
 
 def install_what_is_locked(places: Places) -> None:
@@ -343,10 +348,8 @@ def install_what_is_locked(places: Places) -> None:
     python = (
         sys.executable if sys.prefix == sys.base_prefix else getattr(sys, "_base_executable", sys.executable)
     )
-    again = NOT_BUILT.is_file() and os.environ.get("HOTLINE_CONSOLE") != "skip"
-    anew = (
-        ["--reinstall-package", "hotline12345"] if again else []
-    )  # what is installed uv would not build again
+    # what is installed uv would not build again
+    anew = ["--reinstall-package", "hotline12345"] if lacks_console() else []
     locked = [str(uv), "sync", "--locked", *quiet, *anew, "--python", python]
     if subprocess.run(locked, cwd=ROOT, env=environment, check=False).returncode == 0:
         return

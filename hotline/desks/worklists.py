@@ -301,26 +301,31 @@ def conditions(actor: Actor, worklist: Worklist, at: datetime) -> list[ColumnEle
 
 def counted(session: Session, actor: Actor, at: datetime) -> list[Counted]:
     """The actor's queues in order, each with its count."""
-    lists = [worklist for worklist in WORKLISTS if actor.roles & worklist.roles]
+    lists = _of(actor)
     if not lists:
         return []
-    counting = _counting(replace(actor, name="", address=None, scopes=None))
+    counting = _counting(replace(actor, name="", address=None, scopes=None))  # no count depends on these
     counts = dict(map(tuple, counting.ask(session, {"now": at, "midnight": _midnight(at)})))
     return [
-        Counted(worklist, min(counts[place], MOST_COUNTED), counts[place] > MOST_COUNTED)
-        for place, worklist in enumerate(lists)
+        Counted(worklist, min(counts[worklist.key], MOST_COUNTED), counts[worklist.key] > MOST_COUNTED)
+        for worklist in lists
     ]
+
+
+def _of(actor: Actor) -> list[Worklist]:
+    """The actor's queues, in order."""
+    return [worklist for worklist in WORKLISTS if actor.roles & worklist.roles]
 
 
 @lru_cache(maxsize=128)
 def _counting(actor: Actor) -> Constant:
     """All counts in one statement, which takes longer to put together than to answer: kept for whoever asks again.
 
-    Its rows are the queues' places among the actor's and their counts, its parameters `now` and `midnight`.
+    Its rows are the keys of the actor's queues and their counts, its parameters `now` and `midnight`.
     """
     at = Moment(bindparam("now", None), bindparam("midnight", None))
     parts = []
-    for place, worklist in enumerate(each for each in WORKLISTS if actor.roles & each.roles):
+    for worklist in _of(actor):
         some = (
             select(literal(1))
             .select_from(Ticket)
@@ -328,7 +333,7 @@ def _counting(actor: Actor) -> Constant:
             .limit(MOST_COUNTED + 1)
             .subquery()
         )
-        parts.append(select(literal(place), func.count()).select_from(some))
+        parts.append(select(literal(worklist.key), func.count()).select_from(some))
     return Constant(union_all(*parts), lists=True)
 
 

@@ -15,14 +15,13 @@ class Constant:
     """A statement of columns, each of a type the driver reads and takes by itself; put together at its first use.
 
     With `lists`, those of `IN` are written out: they are the statement's own, and its other parameters have None as their default.
+    There are many such, one for each person who asks: they are put together at once, and what they were made of is let go.
     """
 
     def __init__(self, statement: Any, *, lists: bool = False) -> None:
         self._statement: Final = None if lists else statement
         self._row: Any = None
-        if (
-            lists
-        ):  # there are many such, one for each person who asks: what they were put together from is let go
+        if lists:
             self._prepared = _prepared(statement, lists=True)
 
     @cached_property
