@@ -1,9 +1,9 @@
 """After the reply: callback, redo, knowledge, archive, withdrawal, hand-over, files. Art. 14(1)(7)(9), 23."""
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, not_, select, update
 from sqlmodel import col
 
 from hotline import numbers
@@ -38,6 +38,7 @@ from hotline.orders import (
 from hotline.organisation import Person
 from hotline.privacy.concealment import conceal, hide_ticket
 from hotline.recordings import lock_bytes
+from hotline.storage.constant import Constant
 from hotline.units import own_part
 from hotline.uploads import file_name
 from workflow.deadlines import Turn, due_of, local_day
@@ -199,21 +200,71 @@ def archive(desk: Desk, number: str, order: ArchiveOrder) -> Case:
     """归档, refused until every element of art. 14(9) is there. Recordings' retention is set from here."""
     case = take_up(desk, number)
     order = conceal(desk, case, order)
-    missing = _missing_elements(desk, case)
+    kept = _what_is_kept(desk, case)
+    missing = _missing_elements(case, kept)
     if missing:
         raise OrderInvalid(
             f"归档要素不全，缺少：{'、'.join(missing)}。请补齐后再归档。",
             article="14(9)",
             extra={"missing": missing},
         )
-    _require_material(desk, case, order)
-    kept = _keep_recordings(desk, case)
+    if kept.coordinated and not kept.material and not order.no_material_reason:
+        raise OrderInvalid(
+            "经协调办理的复杂事项应当分类保存会议材料、领导批示或法律依据；请上传，或说明没有此类材料的原因。",
+            article="14(9)",
+            field="no_material_reason",
+        )
+    days = _keep_recordings(desk, case) if kept.recorded else []
     case.ticket.archived_at = desk.at
-    payload = order.model_dump(exclude_none=True) | {"recordings_kept_until": kept}
+    payload = order.model_dump(exclude_none=True) | {"recordings_kept_until": days}
     return act(desk, case, Act.ARCHIVE, payload=payload)
 
 
-def _missing_elements(desk: Desk, case: Case) -> list[str]:
+_TICKET: Any = bindparam("ticket", None)
+_SOURCE: Any = bindparam("source", None)
+
+
+def _of_ticket(table: Any, *tests: Any) -> Any:
+    """Whether the ticket has a row in this table that stands these tests."""
+    return exists().where(col(table.ticket_id) == _TICKET, *tests)
+
+
+def _of_source(table: Any, every: Any) -> tuple[Any, Any]:
+    """Whether what was done has a row in this table, and whether it has one that lacks what each must have."""
+    there = col(table.ticket_id) == _SOURCE
+    return exists().where(there), exists().where(there, not_(every))
+
+
+_REPLIED, _UNNAMED = _of_source(Reply, col(Reply.handled_by) != "")
+_DISPATCHED, _UNDATED = _of_source(Assignment, col(Assignment.dispatched_at).is_not(None))
+_KEPT: Final = Constant(
+    select(
+        _REPLIED.label("replied"),
+        _UNNAMED.label("unnamed"),
+        _DISPATCHED.label("dispatched"),
+        _UNDATED.label("undated"),
+        _of_ticket(CallbackAttempt, col(CallbackAttempt.conclusive).is_(True)).label("concluded"),
+        _of_ticket(Extension, col(Extension.approved).is_(None)).label("undecided"),
+        _of_ticket(LedgerEntry, col(LedgerEntry.act) == Act.DESIGNATE.value).label("coordinated"),
+        _of_ticket(Attachment, col(Attachment.file_class).in_([each.value for each in _MATERIAL])).label(
+            "material"
+        ),
+        _of_ticket(Attachment, col(Attachment.file_class) == FileClass.RECORDING.value).label("recorded"),
+    ),
+    lists=True,
+)
+"""What is on file of a ticket about to be archived, in one look: the elements of art. 14(9) that are not the ticket's own."""
+
+
+def _what_is_kept(desk: Desk, case: Case) -> Any:
+    """What is on file of the ticket; `source` is whose parts and replies count."""
+    # merged after it was dispatched, its own part was stopped: what was done is the main ticket's
+    merged = case.ticket.merged_into_id is not None and case.lead() is None
+    source = case.ticket.merged_into_id if merged else case.ticket.id
+    return _KEPT.first(desk.session, {"ticket": case.ticket.id, "source": source})
+
+
+def _missing_elements(case: Case, kept: Any) -> list[str]:
     ticket = case.ticket
     known = ticket.first_receiver_id is not None or ticket.external_ref is not None
     elements = {
@@ -222,55 +273,15 @@ def _missing_elements(desk: Desk, case: Case) -> list[str]:
     if ticket.state in (State.ANSWERED, State.REFUSED, State.TRANSFERRED):
         elements["办理结果"] = bool(ticket.outcome)
     if ticket.state is State.CLOSED:
-        # merged after it was dispatched, its own part was stopped: what was done is the main ticket's
-        merged = ticket.merged_into_id is not None and case.lead() is None
-        source = ticket.merged_into_id if merged else ticket.id
-        replies = desk.session.execute(select(Reply).where(col(Reply.ticket_id) == source)).scalars().all()
-        parts = (
-            desk.session.execute(select(Assignment).where(col(Assignment.ticket_id) == source))
-            .scalars()
-            .all()
-        )
         elements |= {
-            "承办单位": bool(parts),
-            "交办记录": all(part.dispatched_at for part in parts),
-            "经办人员": all(reply.handled_by for reply in replies),
-            "办理结果": bool(replies),
-            "回访记录": _concluded(desk, case),
-            "延期申请的审核结果": not _undecided(desk, case),
+            "承办单位": kept.dispatched,
+            "交办记录": not kept.undated,
+            "经办人员": not kept.unnamed,
+            "办理结果": kept.replied,
+            "回访记录": kept.concluded,
+            "延期申请的审核结果": not kept.undecided,
         }
     return [name for name, present in elements.items() if not present]
-
-
-def _undecided(desk: Desk, case: Case) -> bool:
-    pending = select(col(Extension.id)).where(
-        col(Extension.ticket_id) == case.ticket.id, col(Extension.approved).is_(None)
-    )
-    return desk.session.execute(pending.limit(1)).first() is not None
-
-
-def _concluded(desk: Desk, case: Case) -> bool:
-    statement = select(col(CallbackAttempt.id)).where(
-        col(CallbackAttempt.ticket_id) == case.ticket.id, col(CallbackAttempt.conclusive).is_(True)
-    )
-    return desk.session.execute(statement.limit(1)).first() is not None
-
-
-def _require_material(desk: Desk, case: Case, order: ArchiveOrder) -> None:
-    coordinated = select(col(LedgerEntry.seq)).where(
-        col(LedgerEntry.ticket_id) == case.ticket.id, col(LedgerEntry.act) == Act.DESIGNATE.value
-    )
-    if order.no_material_reason or desk.session.execute(coordinated.limit(1)).first() is None:
-        return
-    filed = select(col(Attachment.id)).where(
-        col(Attachment.ticket_id) == case.ticket.id, col(Attachment.file_class).in_(_MATERIAL)
-    )
-    if desk.session.execute(filed.limit(1)).first() is None:
-        raise OrderInvalid(
-            "经协调办理的复杂事项应当分类保存会议材料、领导批示或法律依据；请上传，或说明没有此类材料的原因。",
-            article="14(9)",
-            field="no_material_reason",
-        )
 
 
 def _keep_recordings(desk: Desk, case: Case) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import pq
+from psycopg._preparing import PrepareManager
 from psycopg.abc import RV, PQGen
 from psycopg.errors import ConnectionTimeout, _WaitTimeout
 from psycopg.waiting import Ready
@@ -26,8 +27,24 @@ class ServerSilent(psycopg.OperationalError):
     """The server owes an answer, and neither lets another connection in nor refuses it."""
 
 
+class _Kept(PrepareManager):
+    """Statements that stay prepared over a rollback.
+
+    psycopg drops all of a connection's then, for what they speak of may have been created in the transaction. A server process creates
+    nothing that a later transaction gives another meaning, and ends everything it only reads with a rollback.
+    """
+
+    def clear(self) -> bool:
+        """Keep them."""
+        return False
+
+
 class PatientConnection(psycopg.Connection[Any]):
-    """A psycopg connection that gives a silent server up, and closes; one that is only busy is waited for."""
+    """A psycopg connection that gives a silent server up, and closes; one that is only busy is waited for. What is prepared stays so."""
+
+    def __init__(self, pgconn: pq.abc.PGconn, *options: Any, **named: Any) -> None:
+        super().__init__(pgconn, *options, **named)
+        self._prepared = _Kept()
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait for the answer; with `timeout`, as psycopg does. Raises `ServerSilent`."""

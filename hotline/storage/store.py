@@ -24,6 +24,9 @@ Names of its own; should they go, translating is slow again and nothing else (`t
 READ_ONLY_NOW: Final = "25006"
 """read_only_sql_transaction: the server has become a standby, or the connection was made to one."""
 
+_STALE: Final = frozenset({"0A000", "26000"})
+"""feature_not_supported, said of a prepared statement whose columns have changed their types since; invalid_sql_statement_name: it is gone."""
+
 _GONE: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -38,6 +41,7 @@ def make_engine(url: str, *, pool_size: int = 20, reading: bool = False, patienc
 
     With `reading`, every transaction is read-only. `patience`: seconds to wait for a connection, for each host the URL names. A server
     that is gone, or that only reads now, empties the pool: one request fails, the next ones connect to the server that took its place.
+    So does a change of the tables that a prepared statement cannot follow.
     """
     options = "-c timezone=UTC -c statement_timeout=60000 -c lock_timeout=15000"
     engine = create_engine(
@@ -55,9 +59,16 @@ def make_engine(url: str, *, pool_size: int = 20, reading: bool = False, patienc
         },
     )
     event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", _forget_prepared)
     if not reading:
         event.listen(engine, "handle_error", _forget_standby)
     return engine
+
+
+def _forget_prepared(failed: ExceptionContext) -> None:
+    """What is prepared stays so for a connection's life: where it no longer fits the tables, the connections are as good as lost."""
+    if getattr(failed.original_exception, "sqlstate", None) in _STALE:
+        failed.is_disconnect = True
 
 
 def _forget_standby(failed: ExceptionContext) -> None:
