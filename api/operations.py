@@ -18,7 +18,7 @@ import uvicorn
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from api import console, scheduler
+from api import console, places, scheduler
 from api import main as app_factory
 from api.connections import Guarded
 from api.quiet import keep_secrets_out, keep_tracebacks_quiet
@@ -137,6 +137,7 @@ def serve(
         os.environ |= {
             "HOTLINE_DATABASE_URL": url,
             "HOTLINE_TICKING": "1" if tick else "0",
+            _WORKERS: str(workers),
             "MALLOC_ARENA_MAX": os.environ.get(
                 "MALLOC_ARENA_MAX", "2"
             ),  # glibc keeps memory apart for each of 60 threads otherwise
@@ -171,8 +172,13 @@ def _server_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+_WORKERS: Final = "HOTLINE_WORKERS"
+"""The environment variable in which a worker finds how many there are."""
+
+
 def app_of_worker() -> Any:
     """The app of one of several workers, on the database the parent prepared."""
+    places.keep_to_one(int(os.environ[_WORKERS]), Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     settings = load_settings()
     configure_logging(settings)
     assert settings.database_url is not None
