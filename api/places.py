@@ -20,7 +20,7 @@ _held: Final[list[IO[bytes]]] = []
 def keep_to_one(workers: int, folder: Path) -> int | None:
     """Keep this process, one of `workers` that share `folder`, to one processor; which one, None where the kernel places it.
 
-    To be called before the process starts threads. A worker that takes another's place takes its processor.
+    To be called before the process starts threads of its own. A worker that takes another's place takes its processor.
     """
     if sys.platform != "linux":
         return None
@@ -28,7 +28,8 @@ def keep_to_one(workers: int, folder: Path) -> int | None:
     if workers < max(2, len(processors)):
         return None
     processor = processors[_claimed(folder) % len(processors)]
-    os.sched_setaffinity(0, {processor})
+    for thread in Path("/proc/self/task").iterdir():  # uvicorn has started one already
+        os.sched_setaffinity(int(thread.name), {processor})
     return processor
 
 
