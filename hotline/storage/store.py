@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import psycopg
 import psycopg._queries
 from sqlalchemy import Engine, create_engine, event, pool, text
 from sqlalchemy.engine import ExceptionContext
@@ -24,8 +25,8 @@ Names of its own; should they go, translating is slow again and nothing else (`t
 READ_ONLY_NOW: Final = "25006"
 """read_only_sql_transaction: the server has become a standby, or the connection was made to one."""
 
-_STALE: Final = frozenset({"0A000", "26000"})
-"""feature_not_supported, said of a prepared statement whose columns have changed their types since; invalid_sql_statement_name: it is gone."""
+_STALE: Final = frozenset({("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")})
+"""What PostgreSQL says, and where in it, of a prepared statement whose columns have changed their types since, and of one that is gone."""
 
 _GONE: Final = {
     "keepalives_idle": 10,
@@ -67,7 +68,8 @@ def make_engine(url: str, *, pool_size: int = 20, reading: bool = False, patienc
 
 def _forget_prepared(failed: ExceptionContext) -> None:
     """What is prepared stays so for a connection's life: where it no longer fits the tables, the connections are as good as lost."""
-    if getattr(failed.original_exception, "sqlstate", None) in _STALE:
+    error = failed.original_exception
+    if isinstance(error, psycopg.Error) and (error.sqlstate, error.diag.source_function) in _STALE:
         failed.is_disconnect = True
 
 

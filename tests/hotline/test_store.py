@@ -57,3 +57,30 @@ def test_a_table_that_changed_under_a_prepared_statement_fails_one_request(world
     assert failed.value.connection_invalidated
     assert asked() == "x"
     engine.dispose()
+
+
+def test_a_prepared_statement_that_is_gone_fails_one_request(world: World) -> None:
+    """A proxy between, or somebody's DISCARD ALL."""
+    engine = store.make_engine(world.engine.url.render_as_string(hide_password=False), pool_size=1)
+
+    def asked() -> int:
+        with Session(engine) as session:
+            return int(session.execute(text("SELECT 7 * :number"), {"number": 6}).scalar_one())
+
+    assert [asked() for _ in range(8)] == [42] * 8
+    with Session(engine) as session:
+        session.execute(text("DEALLOCATE ALL"))
+    with pytest.raises(DBAPIError, match="prepared statement") as failed:
+        asked()
+    assert failed.value.connection_invalidated
+    assert asked() == 42
+    engine.dispose()
+
+
+def test_what_postgresql_cannot_do_is_no_lost_connection(world: World) -> None:
+    engine = store.make_engine(world.engine.url.render_as_string(hide_password=False), pool_size=1)
+    with Session(engine) as session, pytest.raises(DBAPIError) as failed:
+        session.execute(text("SELECT DISTINCT id FROM platforms FOR UPDATE"))
+    assert getattr(failed.value.orig, "sqlstate", None) == "0A000"
+    assert not failed.value.connection_invalidated
+    engine.dispose()
