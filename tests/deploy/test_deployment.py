@@ -81,6 +81,12 @@ def test_the_image_runs_as_an_ordinary_user_with_settings_that_exist() -> None:
     assert content.index("USER hotline") < content.index("ENTRYPOINT")
 
 
+def test_the_image_is_built_without_what_is_this_machines_own() -> None:
+    """The whole checkout is copied into the build: not its secrets and data, nor an installation made for another Python."""
+    left_out = (DEPLOY.parent / ".dockerignore").read_text("utf-8").splitlines()
+    assert {"deploy/secrets", ".hotline", ".venv", ".tools", ".git", "**/node_modules"} <= set(left_out)
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: str(unit.name))
 def test_units_set_and_run_what_exists(unit: Path) -> None:
     content = unit.read_text("utf-8")
