@@ -7,11 +7,14 @@ them, for nobody here knows what else runs on the machine.
 """
 
 import fcntl
+import logging
 import os
 import sys
 from itertools import count
 from pathlib import Path
 from typing import IO, Final
+
+log = logging.getLogger(__name__)
 
 _held: Final[list[IO[bytes]]] = []
 """The claim of this process, for as long as it lives."""
@@ -28,8 +31,12 @@ def keep_to_one(workers: int, folder: Path) -> int | None:
     if workers < max(2, len(processors)):
         return None
     processor = processors[_claimed(folder) % len(processors)]
-    for thread in Path("/proc/self/task").iterdir():  # uvicorn has started one already
-        os.sched_setaffinity(int(thread.name), {processor})
+    try:
+        for thread in Path("/proc/self/task").iterdir():  # uvicorn has started one already
+            os.sched_setaffinity(int(thread.name), {processor})
+    except OSError as error:  # a service manager or a sandbox may forbid it: a matter of speed alone
+        log.warning("this worker was not kept to one processor: %s", error)
+        return None
     return processor
 
 
