@@ -86,3 +86,14 @@ def test_workers_that_are_fewer_than_the_processors_are_placed_by_the_kernel(tmp
     for workers in range(1, max(2, len(here))):
         assert places.keep_to_one(workers, tmp_path) is None
     assert os.sched_getaffinity(0) == here
+
+
+def test_a_worker_that_may_not_be_kept_to_one_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError("not here")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    assert places.keep_to_one(64, tmp_path) is None
+    assert "not kept to one processor" in caplog.text
