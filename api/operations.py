@@ -178,9 +178,9 @@ _WORKERS: Final = "HOTLINE_WORKERS"
 
 def app_of_worker() -> Any:
     """The app of one of several workers, on the database the parent prepared."""
-    places.keep_to_one(int(os.environ[_WORKERS]), Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     settings = load_settings()
     configure_logging(settings)
+    places.keep_to_one(int(os.environ[_WORKERS]), Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     assert settings.database_url is not None
     runtime = app_factory.make_runtime(settings, settings.database_url)
     return app_factory.create_app(runtime, ticking=os.environ.get("HOTLINE_TICKING") == "1")

@@ -30,11 +30,11 @@ def keep_to_one(workers: int, folder: Path) -> int | None:
     processors = sorted(os.sched_getaffinity(0))
     if workers < max(2, len(processors)):
         return None
-    processor = processors[_claimed(folder) % len(processors)]
     try:
+        processor = processors[_claimed(folder) % len(processors)]
         for thread in Path("/proc/self/task").iterdir():  # uvicorn has started one already
             os.sched_setaffinity(int(thread.name), {processor})
-    except OSError as error:  # a service manager or a sandbox may forbid it: a matter of speed alone
+    except OSError as error:  # a sandbox may forbid it, a file system have no locks: a matter of speed alone
         log.warning("this worker was not kept to one processor: %s", error)
         return None
     return processor

@@ -257,8 +257,8 @@ _KEPT: Final = Constant(
 
 
 def _what_is_kept(desk: Desk, case: Case) -> Any:
-    """What is on file of the ticket; `source` is whose parts and replies count."""
-    # merged after it was dispatched, its own part was stopped: what was done is the main ticket's
+    """What is on file of the ticket."""
+    # merged after it was dispatched, its own part was stopped: the parts and replies that count are the main ticket's
     merged = case.ticket.merged_into_id is not None and case.lead() is None
     source = case.ticket.merged_into_id if merged else case.ticket.id
     return _KEPT.first(desk.session, {"ticket": case.ticket.id, "source": source})

@@ -15,7 +15,7 @@ class Constant:
     """A statement of columns, each of a type the driver reads and takes by itself; put together at its first use.
 
     With `lists`, those of `IN` are written out: they are the statement's own, and its other parameters have None as their default.
-    There are many such, one for each person who asks: they are put together at once, and what they were made of is let go.
+    There may be many such, one for each person who asks: they are put together at once, and what they were made of is let go.
     """
 
     def __init__(self, statement: Any, *, lists: bool = False) -> None:

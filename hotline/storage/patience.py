@@ -27,10 +27,10 @@ class ServerSilent(psycopg.OperationalError):
     """The server owes an answer, and neither lets another connection in nor refuses it."""
 
 
-class _Kept(PrepareManager):
-    """Statements that stay prepared over a rollback.
+class _LastingStatements(PrepareManager):
+    """A connection's prepared statements, which outlast a rollback.
 
-    psycopg drops all of a connection's then, for what they speak of may have been created in the transaction. A server process creates
+    psycopg drops them all then, for what they speak of may have been created in the transaction. A server process creates
     nothing that a later transaction gives another meaning, and ends everything it only reads with a rollback.
     """
 
@@ -44,7 +44,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
     def __init__(self, pgconn: pq.abc.PGconn, *options: Any, **named: Any) -> None:
         super().__init__(pgconn, *options, **named)
-        self._prepared = _Kept()
+        self._prepared = _LastingStatements()
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait for the answer; with `timeout`, as psycopg does. Raises `ServerSilent`."""

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,10 +64,9 @@ def test_a_worker_for_each_processor_keeps_to_it_and_so_does_who_takes_its_place
 ) -> None:
     processors = some(2)
     one_each = {frozenset({processor}) for processor in processors}
-    with only(processors):
-        serve = serving(tmp_path, database_url, world.tokens, "--workers", "2")
-        server = serve.__enter__()
-    try:
+    with ExitStack() as leaving:
+        with only(processors):
+            server = leaving.enter_context(serving(tmp_path, database_url, world.tokens, "--workers", "2"))
         first, second = two_workers(server)
         assert set().union(*map(placed, (first, second))) == one_each
         gone = placed(first)
@@ -77,8 +76,6 @@ def test_a_worker_for_each_processor_keeps_to_it_and_so_does_who_takes_its_place
             assert time.monotonic() < end
             time.sleep(0.1)
         assert placed(new.pop()) == gone
-    finally:
-        serve.__exit__(None, None, None)
 
 
 def test_workers_that_are_fewer_than_the_processors_are_placed_by_the_kernel(tmp_path: Path) -> None:
