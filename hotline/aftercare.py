@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, not_, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlmodel import col
 
 from hotline import numbers
@@ -229,20 +229,16 @@ def _of_ticket(table: Any, *tests: Any) -> Any:
     return exists().where(col(table.ticket_id) == _TICKET, *tests)
 
 
-def _of_source(table: Any, every: Any) -> tuple[Any, Any]:
-    """Whether what was done has a row in this table, and whether it has one that lacks what each must have."""
-    there = col(table.ticket_id) == _SOURCE
-    return exists().where(there), exists().where(there, not_(every))
+def _of_source(table: Any, *tests: Any) -> Any:
+    """Whether what was done, perhaps for the main ticket, has such a row."""
+    return exists().where(col(table.ticket_id) == _SOURCE, *tests)
 
 
-_REPLIED, _UNNAMED = _of_source(Reply, col(Reply.handled_by) != "")
-_DISPATCHED, _UNDATED = _of_source(Assignment, col(Assignment.dispatched_at).is_not(None))
 _KEPT: Final = Constant(
     select(
-        _REPLIED.label("replied"),
-        _UNNAMED.label("unnamed"),
-        _DISPATCHED.label("dispatched"),
-        _UNDATED.label("undated"),
+        _of_source(Reply).label("replied"),
+        _of_source(Reply, col(Reply.handled_by) == "").label("unnamed"),
+        _of_source(Assignment).label("dispatched"),
         _of_ticket(CallbackAttempt, col(CallbackAttempt.conclusive).is_(True)).label("concluded"),
         _of_ticket(Extension, col(Extension.approved).is_(None)).label("undecided"),
         _of_ticket(LedgerEntry, col(LedgerEntry.act) == Act.DESIGNATE.value).label("coordinated"),
@@ -275,7 +271,7 @@ def _missing_elements(case: Case, kept: Any) -> list[str]:
     if ticket.state is State.CLOSED:
         elements |= {
             "承办单位": kept.dispatched,
-            "交办记录": not kept.undated,
+            "交办记录": kept.dispatched,  # no part is without the instant it was dispatched at
             "经办人员": not kept.unnamed,
             "办理结果": kept.replied,
             "回访记录": kept.concluded,
