@@ -70,10 +70,15 @@ BODY_LIMIT_SLACK = 1024 * 1024
 
 
 def make_runtime(settings: Settings, url: str, clock: Callable[[], datetime] = system_clock) -> Runtime:
-    """A process's runtime on the database at `url`. Raises `KeyRingBroken` where its key ring is not that database's."""
+    """A process's runtime on the database at `url`. Raises `KeyRingBroken` where its key ring is not that database's,
+    SQLAlchemy's `OperationalError` where the database is away."""
     replica = open_replica(settings.replica_url, settings.replica_lag_seconds)
     runtime = Runtime(settings, make_engine(url), open_office(settings), clock, replica)
-    check_ring(runtime.engine, runtime.office.sealer)
+    try:
+        check_ring(runtime.engine, runtime.office.sealer)
+    except BaseException:
+        runtime.engine.dispose()
+        raise
     return runtime
 
 

@@ -16,12 +16,14 @@ from typing import Any, Final
 
 import uvicorn
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
 from api import console, places, scheduler
 from api import main as app_factory
 from api.connections import Guarded
 from api.quiet import keep_secrets_out, keep_tracebacks_quiet
+from api.wiring import Runtime
 from calendar_cn.arrangements import parse_arrangement
 from hotline import calendars, ledger, notices, numbers, reference
 from hotline.access import Actor
@@ -182,8 +184,28 @@ def app_of_worker() -> Any:
     configure_logging(settings)
     places.keep_to_one(int(os.environ[_WORKERS]), Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     assert settings.database_url is not None
-    runtime = app_factory.make_runtime(settings, settings.database_url)
+    runtime = _runtime_of_worker(settings, settings.database_url)
     return app_factory.create_app(runtime, ticking=os.environ.get("HOTLINE_TICKING") == "1")
+
+
+def _runtime_of_worker(settings: Settings, url: str) -> Runtime:
+    """The worker's runtime, tried again every second while the database is away; SIGTERM and SIGINT end the process meanwhile.
+
+    A worker that ended instead would be missed for as long as its supervisor waits for its sign, and be lost again after that.
+    """
+    heard = {
+        number: signal.signal(number, lambda *_: sys.exit(0)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        while True:
+            try:
+                return app_factory.make_runtime(settings, url)
+            except OperationalError as error:
+                log.warning("a worker waits for the database: %s", type(error.orig).__name__)
+                time.sleep(_DATABASE_WATCHED)
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 def run_jobs_once() -> dict[str, int]:

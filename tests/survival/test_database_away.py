@@ -15,12 +15,14 @@ import pytest
 
 from hotline.storage import embedded, patience
 from tests.api.refusals import new_ticket, problem
+from tests.processes.hotlines import PATIENCE
 from tests.survival.afterwards import all_is_well
 from tests.survival.installation import Installation
 from tests.survival.log import Log
 from tests.survival.patience import ACTS, Clients
 
 pytestmark = [pytest.mark.processes, pytest.mark.postgres]
+WAITS = "a worker waits for the database"
 BOUND = patience.PATIENCE + 5 + 20
 """Seconds: the wait for an answer, the question whether the server lives, and room for a busy machine."""
 
@@ -114,4 +116,56 @@ def test_requests_are_told_to_come_back_while_the_database_is_away(
         acts_acknowledged=len(clients.acknowledged),
         acts_sent_again=clients.repeated.total(),
         workers_died=0,
+    )
+
+
+def _one_who_waits(installation: Installation) -> int:
+    """The worker that is there now and says that it waits, anew since this was called."""
+    log = installation.running["server"].log
+    said = log.read_text().count(WAITS)
+    before = set(installation.workers())
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if log.read_text().count(WAITS) > said + 2:  # it goes on waiting
+            (new,) = set(installation.workers()) - before
+            return new
+        time.sleep(0.1)
+    raise AssertionError(f"no worker waits\n{installation.logs()}")
+
+
+@contextmanager
+def _held(pid: int) -> Iterator[None]:
+    """One process stopped where it is."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.timeout(400)
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
+    installation: Installation, survival_log: Log
+) -> None:
+    installation.start("server")
+    installation.ready()
+    embedded.stop(installation.home)
+    killed, other = installation.workers()
+    os.kill(killed, signal.SIGKILL)
+    waiting = _one_who_waits(installation)
+    embedded.find_or_start(installation.home)
+    installation.ready()
+    with _held(other):
+        installation.ready()  # by the one that waited
+    assert sorted(installation.workers()) == sorted([other, waiting]), installation.logs()
+
+    embedded.stop(installation.home)
+    os.kill(other, signal.SIGKILL)
+    _one_who_waits(installation)
+    took = installation.running["server"].terminate()
+    assert took < BOUND
+    assert "Traceback" not in installation.logs()
+    embedded.find_or_start(installation.home)
+    survival_log(
+        "a worker started without a database", waited=2, seconds_to_stop_while_it_waits=round(took, 1)
     )
