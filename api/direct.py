@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import TypeAdapter
 from starlette.requests import ClientDisconnect
 
+from api.turns import turn
 from api.who import bearer_of
 from api.wiring import open_edge
 
@@ -49,7 +50,9 @@ class DirectRoute(APIRoute):
             values = await _values(request, adapters, with_body=with_body)
             if values is None:
                 return await ordinary(request)
-            return await run_in_threadpool(do, request, await bearer_of(request), values)
+            bearer = await bearer_of(request)
+            async with turn():
+                return await run_in_threadpool(do, request, bearer, values)
 
         return handle
 

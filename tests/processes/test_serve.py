@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlmodel import Session, col
 
+from api.turns import AT_ONCE
 from hotline import ledger
 from hotline.models import Ticket
 from tests.api.refusals import new_ticket, problem
@@ -143,6 +145,37 @@ def test_acts_that_all_may_happen_all_happen_one_after_another(house: House) -> 
     assert Counter(a.status_code for a in answers) == {200: 20}
     assert sorted(a.json()["version"] for a in answers) == list(range(3, 23))
     chains_hold(house.engine)
+
+
+def test_acts_that_wait_for_a_lock_do_not_hold_up_the_others(house: House) -> None:
+    with house.client() as client:
+        held = [done(client, house, "/tickets", "agent", new_ticket())["number"] for _ in range(2 * AT_ONCE)]
+        free = done(client, house, "/tickets", "agent", new_ticket())["number"]
+    order = {"lead": "ZJJ"}
+    clients = [house.client() for _ in held]
+    looking = house.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+    with looking, house.engine.connect() as locking, ThreadPoolExecutor(len(held)) as pool:
+        locking.execute(text("SELECT 1 FROM tickets WHERE number = ANY(:held) FOR UPDATE"), {"held": held})
+        waiting = [
+            pool.submit(post, each, house, f"/tickets/{number}/dispatch", "dispatcher", order)
+            for each, number in zip(clients, held, strict=True)
+        ]
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while looking.execute(waits).scalar_one() < len(held):
+            assert not any(each.done() for each in waiting)
+        with house.client() as client:
+            began = time.monotonic()
+            assert (
+                done(client, house, f"/tickets/{free}/dispatch", "dispatcher", order)["state"] == "dispatched"
+            )
+            assert time.monotonic() - began < 3
+        assert not any(each.done() for each in waiting)
+        locking.rollback()
+        assert [each.result().status_code for each in waiting] == [200] * len(held)
+    for each in clients:
+        each.close()
 
 
 def test_merges_crosswise_and_in_a_ring_end_without_a_server_error(house: House) -> None:
