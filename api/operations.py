@@ -88,7 +88,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 _DATABASE_WATCHED: Final = 1.0
-"""Seconds between two looks whether the embedded database still runs."""
+"""Seconds between two looks whether the embedded database still runs, or whether one that is away has come back."""
 
 
 def _keep_database(settings: Settings) -> None:
