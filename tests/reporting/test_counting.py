@@ -1,7 +1,9 @@
 """Counting as it happens is counting: whatever happens in whatever order, facts and cube are what the raw tables give, and an independent
 reading of the same rows in plain Python agrees."""
 
+import re
 from datetime import date, timedelta
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -211,3 +213,19 @@ def test_periods_are_written_and_cut_as_people_do() -> None:
     assert months == [date(2026, 2, 1), date(2026, 3, 1)]
     assert edges == [(date(2026, 1, 15), date(2026, 1, 31)), (date(2026, 4, 1), date(2026, 4, 10))]
     assert shown(None, "percent") is None
+
+
+def test_a_working_day_is_looked_up_by_its_key_in_a_table_not_yet_analysed(world: w.World) -> None:
+    """As on the first day of a platform: joined, the whole calendar was read for each clock."""
+    lives = Lives(world)
+    lives.count()
+    with world.engine.connect() as connection:
+        connection.execute(text("CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM report_days"))
+        connection.execute(text("TRUNCATE report_days"))
+        connection.execute(text("INSERT INTO report_days SELECT * FROM kept"))
+        query = facts.of_tickets(lambda ticket: f"{ticket} = ANY('{{1,2,3}}'::bigint[])")
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {query}").scalars())
+        connection.rollback()
+    looks = [after for line, after in pairwise(plan.splitlines()) if " on report_days" in line]
+    assert looks, plan
+    assert all(re.search(r"Index Cond: .*platform_id = .*day = ", look) for look in looks), plan

@@ -119,18 +119,30 @@ def test_requests_are_told_to_come_back_while_the_database_is_away(
     )
 
 
-def _one_who_waits(installation: Installation) -> int:
-    """The worker that is there now and says that it waits, anew since this was called."""
+def _threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _until_all_serve(installation: Installation) -> None:
+    """Until each worker has the threads of one that serves; one that only starts has its own and the one that tells it lives."""
+    end = time.monotonic() + PATIENCE
+    while not all(_threads(pid) > 2 for pid in installation.workers()):
+        assert time.monotonic() < end, installation.logs()
+        time.sleep(0.1)
+
+
+def _one_who_waits_after_the_end_of(pid: int, installation: Installation) -> int:
+    """Kill this worker; the one in its place, which goes on saying that it waits. The others must all serve."""
     log = installation.running["server"].log
     said = log.read_text().count(WAITS)
     before = set(installation.workers())
+    os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if log.read_text().count(WAITS) > said + 2:  # it goes on waiting
-            (new,) = set(installation.workers()) - before
-            return new
+    while log.read_text().count(WAITS) < said + 3:
+        assert time.monotonic() < end, f"no worker waits\n{installation.logs()}"
         time.sleep(0.1)
-    raise AssertionError(f"no worker waits\n{installation.logs()}")
+    (new,) = set(installation.workers()) - before
+    return new
 
 
 @contextmanager
@@ -149,10 +161,10 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
 ) -> None:
     installation.start("server")
     installation.ready()
-    embedded.stop(installation.home)
+    _until_all_serve(installation)
     killed, other = installation.workers()
-    os.kill(killed, signal.SIGKILL)
-    waiting = _one_who_waits(installation)
+    embedded.stop(installation.home)
+    waiting = _one_who_waits_after_the_end_of(killed, installation)
     embedded.find_or_start(installation.home)
     installation.ready()
     with _held(other):
@@ -160,8 +172,7 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
     assert sorted(installation.workers()) == sorted([other, waiting]), installation.logs()
 
     embedded.stop(installation.home)
-    os.kill(other, signal.SIGKILL)
-    _one_who_waits(installation)
+    _one_who_waits_after_the_end_of(other, installation)
     took = installation.running["server"].terminate()
     assert took < BOUND
     assert "Traceback" not in installation.logs()
